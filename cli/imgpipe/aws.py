@@ -1,0 +1,55 @@
+"""The only place that makes boto3 clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgpipe.targets.base import Connection
+
+
+class Clients:
+    """boto3 clients for one connection, each made when it is first asked for.
+
+    A target with an endpoint of its own is given its keys explicitly and reads neither profile nor credential files,
+    so ambient credentials can never leak into it, nor it into AWS.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._made: dict[str, Any] = {}
+        self._session: Any = None
+
+    def __getitem__(self, service: str) -> Any:
+        """The client of a service by boto3's name for it ("s3", "cloudformation")."""
+        if service not in self._made:
+            self._made[service] = self._make(service)
+        return self._made[service]
+
+    def _make(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        here = self.connection
+        emulated = here.endpoint_url is not None
+        if self._session is None:
+            self._session = boto3.Session(
+                aws_access_key_id=here.access_key_id,
+                aws_secret_access_key=here.secret_access_key,
+                region_name=here.region,
+                profile_name=here.profile,
+            )
+        return self._session.client(
+            service,
+            endpoint_url=here.endpoint_url,
+            config=Config(
+                connect_timeout=5,
+                read_timeout=60,
+                max_pool_connections=32,
+                retries={"mode": "standard", "max_attempts": 4},
+                s3={"addressing_style": "path"} if emulated else None,
+                ignore_configured_endpoint_urls=not emulated,
+                # A proxy of the environment must not see calls that stay on this machine.
+                proxies={"http": None, "https": None} if emulated else None,
+            ),
+        )

@@ -1,0 +1,1 @@
+"""One short module for each verb: options in, core call, result out."""

@@ -1,0 +1,1 @@
+"""The embedded AWS emulator: started, guarded and kept safe by imgpipe."""

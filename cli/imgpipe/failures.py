@@ -1,0 +1,64 @@
+"""What AWS, the network and the file system throw, in the words of a user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from imgpipe.errors import ExitStatus, ImgpipeError, not_up
+
+_CREDENTIALS = (
+    *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"),
+    *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "InvalidConfigError"),
+)
+_DENIED = (
+    *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure"),
+)
+
+
+def explain(error: BaseException) -> ImgpipeError:
+    """The failure as one sentence with a hint; what nobody foresaw is called a bug."""
+    if isinstance(error, ImgpipeError):
+        return error
+    if known := _from_botocore(error) or _from_the_system(error):
+        return known
+    words = " ".join(str(error).split())
+    return ImgpipeError(
+        "bug",
+        f"imgpipe did not expect this, which is a bug in it: {type(error).__name__}: {words}",
+        "run the same command with --debug and report what it prints",
+    )
+
+
+def _from_botocore(error: BaseException) -> ImgpipeError | None:
+    # Whoever raised one of these has imported botocore; nobody else has to wait for it.
+    if (botocore := sys.modules.get("botocore.exceptions")) is None:
+        return None
+    exceptions: Any = botocore
+    if isinstance(error, exceptions.HTTPClientError):
+        url = error.kwargs.get("endpoint_url", "the endpoint")
+        return not_up(f"Nothing answers at {url}.", "imgpipe status, then imgpipe up")
+    if type(error).__name__ in _CREDENTIALS:
+        return ImgpipeError("credentials", _sentence(error), "aws configure", ExitStatus.CREDENTIALS)
+    if isinstance(error, exceptions.ClientError):
+        code = error.response.get("Error", {}).get("Code", "Unknown")
+        said = error.response.get("Error", {}).get("Message", "no reason given")
+        message = _sentence(f"AWS refused {error.operation_name}: {code}: {said}")
+        if code in _DENIED:
+            return ImgpipeError("credentials", message, "aws sts get-caller-identity", ExitStatus.CREDENTIALS)
+        return ImgpipeError("aws_error", message, "imgpipe status")
+    if isinstance(error, exceptions.BotoCoreError):
+        return ImgpipeError("aws_error", _sentence(error), "imgpipe status")
+    return None
+
+
+def _from_the_system(error: BaseException) -> ImgpipeError | None:
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return ImgpipeError("system", _sentence(f"{where}{error.strerror}"))
+
+
+def _sentence(said: object) -> str:
+    return " ".join(str(said).split()).rstrip(".") + "."

@@ -1,0 +1,1 @@
+"""The CloudFormation stack: its template, its code bundle, its life from up to down."""

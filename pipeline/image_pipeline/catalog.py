@@ -1,0 +1,63 @@
+"""The only module of the function that talks to DynamoDB: reading a row, and the guarded commit that replaces it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from image_pipeline.faults import CommitUnknownError, error_code, transient
+from image_pipeline.record import ImageRecord
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+class Catalog:
+    """The table of image records."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self, image_key: str) -> ImageRecord | None:
+        """The row as of now (a consistent read), or None. Raises TransientError."""
+        with transient("GetItem"):
+            answer = self._client.get_item(
+                TableName=self._table, Key={"image_key": {"S": image_key}}, ConsistentRead=True
+            )
+        return _record(answer.get("Item"))
+
+    def commit(self, image_key: str, record: ImageRecord | None, *, replacing: ImageRecord | None) -> bool:
+        """Compare and swap: make `record` the row (None: no row) if the row still is `replacing`.
+
+        True when the row is now as asked, also where an earlier try of this very write had succeeded and its answer
+        was lost. False when somebody else was there first. Raises CommitUnknownError when no answer came.
+        """
+        request: dict[str, Any] = {"TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        if replacing is None:
+            request["ConditionExpression"] = "attribute_not_exists(image_key)"
+        else:
+            request["ConditionExpression"] = "revision = :seen"
+            request["ExpressionAttributeValues"] = {":seen": {"S": replacing.revision}}
+        try:
+            if record is None:
+                self._client.delete_item(Key={"image_key": {"S": image_key}}, **request)
+            else:
+                item = {name: _serialize(value) for name, value in record.to_item().items()}
+                self._client.put_item(Item=item, **request)
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise CommitUnknownError(f"The commit failed: {error_code(error)}") from error
+            now = _record(error.response.get("Item"))
+            return now is None if record is None else now is not None and now.revision == record.revision
+        except (BotoCoreError, HTTPClientError) as error:
+            raise CommitUnknownError(f"The commit failed: {type(error).__name__}") from error
+        return True
+
+
+def _record(item: dict[str, Any] | None) -> ImageRecord | None:
+    if not item:
+        return None
+    return ImageRecord.from_item({name: _deserialize(value) for name, value in item.items()})

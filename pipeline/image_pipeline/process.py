@@ -1,0 +1,208 @@
+"""One event in, one outcome out: make the row say what S3 holds now.
+
+An event is a hint. The worker looks at what S3 serves and at what the row says, and makes the row true; so duplicates,
+late and reordered events, redrives and reprocessing are all the same case. Read `settle` from top to bottom.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from urllib.parse import unquote
+
+from image_pipeline.catalog import Catalog
+from image_pipeline.events import ImageEvent
+from image_pipeline.faults import CommitUnknownError, TransientError
+from image_pipeline.record import Failure, ImageRecord, Output, Refusal, RefusedError, Status
+from image_pipeline.renditions import render
+from image_pipeline.settings import Settings
+from image_pipeline.storage import Served, Storage, iso
+from image_pipeline.telemetry import logger
+
+MOST_ROUNDS = 8
+"""How often a worker starts again because somebody changed the row or the object meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one event led to. `record` is the row that was committed; None after a deletion or when nothing changed."""
+
+    what: str  # "ready", "failed", "deleted" or "unchanged"
+    record: ImageRecord | None = None
+
+
+@dataclass(slots=True)
+class Worker:
+    """Settles events against one stack. `request_id` is the invocation that is under way."""
+
+    settings: Settings
+    storage: Storage
+    catalog: Catalog
+    request_id: str = ""
+    # Outputs whose commit got no answer, each with the revision that commit would replace (None: no row).
+    _doubtful: list[tuple[str | None, tuple[Output, ...]]] = field(default_factory=list)
+
+    def settle(self, event: ImageEvent, *, last_receive: bool = False) -> Outcome:
+        """Make the row of `event.key` say what S3 serves; raises TransientError when that has to be tried again.
+
+        With `last_receive` there is no later try: FAILED(crashed) is committed before the work begins, so that a
+        worker that dies of it still leaves its reason.
+        """
+        self._doubtful.clear()
+        outcome = Outcome("unchanged")
+        force = event.force
+        for _ in range(MOST_ROUNDS):
+            row = self.catalog.read(event.key)
+            started = time.perf_counter()
+            served = self.storage.open(event.key)
+            if not force and self._says_so(row, served):
+                self._close(served)
+                self._sweep(row)
+                return outcome
+            record = None
+            if served is not None:
+                if last_receive and not self._says_so(row, served):
+                    crashed = self._failed(served, event, Refusal.CRASHED, Refusal.CRASHED.sentence)
+                    if not self._commit(event.key, crashed, replacing=row):
+                        self._close(served)
+                        continue
+                    row = crashed
+                record = self._make(served, event, started)
+            if not self._commit(event.key, record, replacing=row):
+                continue
+            force = False
+            outcome = Outcome("deleted") if record is None else Outcome(record.status.lower(), record)
+            now = self.storage.look(event.key)
+            if (now is None) if record is None else (now is not None and now.is_in(record)):
+                return outcome
+        raise TransientError(f"The object or its row changed {MOST_ROUNDS} times while it was worked on")
+
+    def give_up(self, event: ImageEvent, reason: str) -> None:
+        """Leave FAILED(crashed) with `reason` for an image whose last receive failed, unless its row says better."""
+        row = self.catalog.read(event.key)
+        served = self.storage.look(event.key)
+        if served is None or self._says_so(row, served):
+            return
+        self._commit(event.key, self._failed(served, event, Refusal.CRASHED, reason), replacing=row)
+
+    def _says_so(self, row: ImageRecord | None, served: Served | None) -> bool:
+        """Whether the row is already what it should be. A crash is no verdict: a redrive tries again."""
+        if row is None or served is None:
+            return row is None and served is None
+        crashed = row.failure is not None and row.failure.code is Refusal.CRASHED
+        return served.is_in(row) and row.recipe == self.settings.recipe.digest and not crashed
+
+    def _make(self, served: Served, event: ImageEvent, started: float) -> ImageRecord:
+        """The record of what is served, its outputs written; FAILED when the image is refused."""
+        recipe = self.settings.recipe
+        timings: dict[str, int] = {}
+        try:
+            data = served.read(recipe.limits.max_bytes)
+            timings["get"] = _since(started)
+            rendered = render(data, recipe)
+        except RefusedError as refused:
+            timings["total"] = _since(started)
+            return replace(self._failed(served, event, refused.code, refused.reason), timings_ms=timings)
+        finally:
+            served.close()
+        timings.update(rendered.timings_ms)
+        putting = time.perf_counter()
+        attempt = secrets.token_hex(6)
+        place = self.storage.place
+        made = [(place(event.key, attempt, one), one.data) for one in rendered.renditions]
+        thumbnail = rendered.thumbnail and place(event.key, attempt, rendered.thumbnail, thumbnail=True)
+        if rendered.thumbnail is not None and thumbnail is not None:
+            made.append((thumbnail, rendered.thumbnail.data))
+        try:
+            self.storage.put(made)
+        except BaseException:
+            self._remove(output for output, _ in made)
+            raise
+        timings["put"] = _since(putting)
+        timings["total"] = _since(started)
+        return replace(
+            self._record(served, event),
+            status=Status.READY,
+            format=rendered.format,
+            content_type=rendered.content_type,
+            width=rendered.width,
+            height=rendered.height,
+            mode=rendered.mode,
+            frames=rendered.frames,
+            sha256=sha256(data).hexdigest(),
+            renditions=tuple(output for output, _ in made if output is not thumbnail),
+            thumbnail=thumbnail,
+            exif=rendered.exif,
+            dominant_colour=rendered.dominant_colour,
+            notes=rendered.notes,
+            timings_ms=timings,
+        )
+
+    def _record(self, served: Served, event: ImageEvent) -> ImageRecord:
+        """The part of a record that is known before the bytes are looked at; its status is provisional."""
+        return ImageRecord(
+            image_key=event.key,
+            status=Status.FAILED,
+            file_name=event.key.rsplit("/", 1)[-1] or event.key,
+            user=_user(served.metadata, event.principal),
+            uploaded_at=served.uploaded_at,
+            source=served.source,
+            recipe=self.settings.recipe.digest,
+            revision=secrets.token_hex(8),
+            processed_at=iso(datetime.now(UTC)),
+            request_id=self.request_id,
+        )
+
+    def _failed(self, served: Served, event: ImageEvent, code: Refusal, reason: str) -> ImageRecord:
+        return replace(self._record(served, event), failure=Failure(code=code, reason=reason))
+
+    def _commit(self, key: str, record: ImageRecord | None, *, replacing: ImageRecord | None) -> bool:
+        """Swap the row, then remove the outputs that lost: the replaced row's, or this record's own. True if it won."""
+        outputs = record.outputs if record else ()
+        try:
+            won = self.catalog.commit(key, record, replacing=replacing)
+        except CommitUnknownError:
+            row = self.catalog.read(key)
+            won = row is None if record is None else row is not None and row.revision == record.revision
+            if not won:
+                # The write may still arrive and make these outputs live, until the row it would replace is gone.
+                self._doubtful.append((replacing.revision if replacing else None, outputs))
+                self._sweep(row)
+                return False
+        if not won:
+            self._remove(outputs)
+            return False
+        self._remove(replacing.outputs if replacing else ())
+        self._sweep(record)
+        return True
+
+    def _sweep(self, row: ImageRecord | None) -> None:
+        """Remove doubtful outputs that can no longer become live, because the row has moved on."""
+        revision = row.revision if row else None
+        for entry in [one for one in self._doubtful if one[0] != revision]:
+            self._doubtful.remove(entry)
+            live = row.outputs if row else ()
+            self._remove(output for output in entry[1] if output not in live)
+
+    def _remove(self, outputs: Iterable[Output]) -> None:
+        for output in self.storage.remove(outputs):
+            logger.warning("An output that no row lists could not be deleted", extra={"output": output.uri})
+
+    @staticmethod
+    def _close(served: Served | None) -> None:
+        if served is not None:
+            served.close()
+
+
+def _user(metadata: Mapping[str, str], principal: str | None) -> str:
+    """Who uploaded it: the object's own word, else the caller that S3 saw; at most 256 bytes."""
+    name = unquote(metadata.get("user", "")).strip() or (principal or "").strip() or "unknown"
+    return name.encode()[:256].decode(errors="ignore")
+
+
+def _since(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)
