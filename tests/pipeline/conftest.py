@@ -49,10 +49,10 @@ class Bench:
         return str(answer.get("VersionId"))
 
     def versions(self, key: str) -> list[str]:
-        """Every version and delete marker of a key."""
+        """Every version and delete marker of a key, the newest first."""
         answer = self.clients["s3"].list_object_versions(Bucket=self.settings.input_bucket, Prefix=key)
-        entries = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
-        return [str(one["VersionId"]) for one in entries if one["Key"] == key]
+        entries = [one for one in [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])] if one["Key"] == key]
+        return [str(one["VersionId"]) for one in sorted(entries, key=lambda one: not one["IsLatest"])]
 
     def row(self, key: str) -> ImageRecord | None:
         """The row as it is now."""

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
+from random import Random
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -103,67 +104,72 @@ class Delivery:
             self.step()
 
 
-def operate(bench: Bench, key: str, data: st.DataObject) -> None:
+def operate(bench: Bench, key: str, chance: Random) -> None:
     """One thing that a user of the bucket does."""
     versions = bench.versions(key)
-    action = data.draw(st.sampled_from(["put", "put", "delete", *(["delete version"] if versions else [])]))
+    action = chance.choice(["put", "delete", *(["take back", "delete version"] if versions else [])])
     if action == "put":
-        bench.put(key, picture(data.draw(st.integers(0, 9))))
+        bench.put(key, picture(chance.randint(0, 3)))
     elif action == "delete":
         bench.delete(key)
     else:
-        bench.delete(key, data.draw(st.sampled_from(versions)))
+        bench.delete(key, versions[0] if action == "take back" else chance.choice(versions))
 
 
-def play(bench: Bench, data: st.DataObject, *, with_kills: bool) -> tuple[str, bool]:
+def play(bench: Bench, chance: Random, *, with_kills: bool) -> tuple[str, bool]:
     """Play one history to its end; returns the key and whether a worker was killed in it."""
     key = bench.fresh_key()
     event = ImageEvent(bucket=bench.settings.input_bucket, key=key)
-    operations, pending, killed = data.draw(st.integers(1, 4)), 0, False
+    bench.put(key, picture(9))
+    bench.worker().settle(event)
+    operations, pending, killed = chance.randint(1, 3), 0, False
     active: list[Delivery] = []
     while operations or pending or active:
         choices = ["operate"] * bool(operations) + ["deliver"] * bool(pending and len(active) < 3)
-        choices += ["step"] * 3 * bool(active) + ["kill"] * (with_kills and bool(active))
-        choice = data.draw(st.sampled_from(choices))
+        choices += ["resume"] * bool(active) + ["kill"] * (with_kills and bool(active))
+        choice = chance.choice(choices)
         if choice == "operate":
-            operate(bench, key, data)
+            operate(bench, key, chance)
             operations -= 1
-            pending += data.draw(st.integers(1, 2))
-        elif choice == "deliver":
+            pending += chance.choice([1, 1, 1, 2])
+            continue
+        if choice == "deliver":
             pending -= 1
-            active.append(Delivery(bench, event, last_receive=data.draw(st.booleans())))
-        else:
-            one = data.draw(st.sampled_from(active))
-            if choice == "kill":
-                one.kill()
-                killed = True
-            else:
-                # Several calls at once keep histories short; where they end is what Hypothesis varies.
-                for _ in range(data.draw(st.integers(1, 6))):
-                    if not one.done:
-                        one.step()
-            if one.done:
-                active.remove(one)
-                pending += one.again or one.killed
+            active.append(Delivery(bench, event, last_receive=chance.choice([False, False, True])))
+        one = active[-1] if choice == "deliver" else chance.choice(active)
+        if choice == "kill":
+            one.kill()
+            killed = True
+        # An image takes about ten calls: a worker stops in the midst of them, or comes to its end.
+        for _ in range(chance.randint(1, 12)):
+            if not one.done:
+                one.step()
+        if one.done:
+            active.remove(one)
+            pending += one.again or one.killed
     return key, killed
 
 
+# Histories are drawn evenly from a seed, for Hypothesis' own choices favour the shortest ones, in which nothing meets.
 relaxed = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 
 @relaxed
-@given(data=st.data())
-def test_any_order_duplication_and_interleaving_ends_in_what_s3_serves(bench: Bench, data: st.DataObject) -> None:
-    key, _ = play(bench, data, with_kills=False)
+@given(seed=st.integers(0, 2**32))
+def test_any_order_duplication_and_interleaving_ends_in_what_s3_serves(bench: Bench, seed: int) -> None:
+    key, _ = play(bench, Random(seed), with_kills=False)
     assert bench.is_conserved(key)
 
 
 @relaxed
-@given(data=st.data())
-def test_a_killed_worker_leaves_at_most_outputs_that_no_row_lists(bench: Bench, data: st.DataObject) -> None:
-    key, killed = play(bench, data, with_kills=True)
+@given(seed=st.integers(0, 2**32))
+def test_a_killed_worker_leaves_at_most_outputs_that_no_row_lists(bench: Bench, seed: int) -> None:
+    key, killed = play(bench, Random(seed), with_kills=True)
     row = bench.row(key)
     assert (row.source.version_id if row else None) == bench.served(key)
     listed = {(one.bucket, one.key) for one in row.outputs} if row else set()

@@ -239,6 +239,25 @@ def test_an_upload_during_the_work_is_noticed_by_the_second_look(bench: Bench) -
     assert bench.is_conserved(key)
 
 
+def test_an_upload_taken_back_during_the_work_is_noticed_although_its_event_is_spent(bench: Bench) -> None:
+    key = bench.fresh_key()
+    first = bench.put(key, png(1))
+    bench.worker().settle(event(bench, key))
+    second = bench.put(key, png(2))
+
+    def take_back(call: Any, arguments: dict[str, Any]) -> Any:
+        bench.delete(key, second)
+        assert bench.worker().settle(event(bench, key)).what == "unchanged"
+        return call(**arguments)
+
+    worker = bench.worker(dynamodb=Tampered(bench.clients["dynamodb"], put_item=once(take_back)))
+    worker.settle(event(bench, key))
+    row = bench.row(key)
+    assert row is not None
+    assert row.source.version_id == first
+    assert bench.is_conserved(key)
+
+
 def test_the_loser_of_a_race_removes_its_outputs(bench: Bench) -> None:
     key = bench.fresh_key()
     bench.put(key, png())
