@@ -114,8 +114,9 @@ class Worker:
         attempt = secrets.token_hex(6)
         place = self.storage.place
         made = [(place(event.key, attempt, one), one.data) for one in rendered.renditions]
-        thumbnail = rendered.thumbnail and place(event.key, attempt, rendered.thumbnail, thumbnail=True)
-        if rendered.thumbnail is not None and thumbnail is not None:
+        thumbnail: Output | None = None
+        if rendered.thumbnail is not None:
+            thumbnail = place(event.key, attempt, rendered.thumbnail, thumbnail=True)
             made.append((thumbnail, rendered.thumbnail.data))
         try:
             self.storage.put(made)
