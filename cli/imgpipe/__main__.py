@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command line of this process; returns the exit status."""
-    arguments = sys.argv[1:]
+    try:
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         from imgpipe import __version__
 
         sys.stdout.write(f"imgpipe {__version__}\n")
         return 0
-    if arguments in ([], ["--help"], ["-h"], ["help"]):
+    if arguments in ([], ["--help"], ["-h"], ["help"]) and "_IMGPIPE_COMPLETE" not in os.environ:
         from imgpipe.help import page
 
         sys.stdout.write(page())
@@ -21,6 +32,12 @@ def main() -> int:
     from imgpipe.app import run
 
     return run(arguments)
+
+
+def _reader_left() -> int:
+    """Whoever read our output has gone (`| head`): end quietly, with the status that a shell gives SIGPIPE."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
 
 
 if __name__ == "__main__":

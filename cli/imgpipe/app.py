@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import sys
+import os
 from typing import Any
 
 import typer
@@ -12,34 +12,46 @@ from typer._click.exceptions import ClickException, UsageError
 from typer._click.formatting import HelpFormatter
 
 from imgpipe import __version__, help
+from imgpipe.commands.base import GLOBALS
 from imgpipe.console import Console
 from imgpipe.errors import ExitStatus, ImgpipeError
 from imgpipe.failures import explain
 
-GLOBALS = "imgpipe.globals"
-"""Where the parser leaves the global options, whether they stood before or after the command."""
+COMPLETE = "_IMGPIPE_COMPLETE"
+"""Set by the shell functions of --install-completion; the answer is then for the shell."""
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; returns the exit status. Nothing escapes but what ends the interpreter."""
+    """Run one command line; returns the exit status. Only BrokenPipeError escapes: then there is nobody to tell."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console = Console(json="--json" in options)
     try:
-        status = root().main(arguments, prog_name="imgpipe", standalone_mode=False)
-        sys.stdout.flush()
+        return _invoke(arguments)
     except BrokenPipeError:
-        return _reader_left()
+        raise
+    except KeyboardInterrupt:
+        failure = ImgpipeError("interrupted", "Interrupted.", status=ExitStatus.INTERRUPTED)
+    except ClickException as error:
+        failure = _usage(error)
     except Exception as error:
         if "--debug" in options:
             console.traceback()
-        failure = _usage(error) if isinstance(error, ClickException) else explain(error)
-        console.error(failure)
-        return int(failure.status)
-    except KeyboardInterrupt:
-        status = ExitStatus.INTERRUPTED
-    if status == ExitStatus.INTERRUPTED:
-        console.error(ImgpipeError("interrupted", "Interrupted.", status=ExitStatus.INTERRUPTED))
-    return int(status or 0)
+        failure = explain(error)
+    console.error(failure)
+    return int(failure.status)
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Parse and run. Typer's own main would turn a closed pipe and Ctrl-C into statuses of its own."""
+    group = root()
+    if COMPLETE in os.environ:
+        group.main(arguments, prog_name="imgpipe", complete_var=COMPLETE)
+    try:
+        with group.make_context("imgpipe", arguments) as context:
+            group.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
 
 
 def root() -> Commands:
@@ -122,7 +134,7 @@ def _global_option(flags: str, metavar: str, text: str) -> core.TyperOption:
     declared = flags.split(", ")
     name = declared[-1].lstrip("-").replace("-", "_")
 
-    def keep(ctx: typer.Context, value: Any) -> None:
+    def keep(ctx: Any, _param: Any, value: Any) -> None:
         if value:
             ctx.meta.setdefault(GLOBALS, {})[name] = value
 
@@ -134,7 +146,7 @@ def _global_option(flags: str, metavar: str, text: str) -> core.TyperOption:
         default=None if metavar else False,
         help=text,
         expose_value=False,
-        callback=lambda ctx, param, value: keep(ctx, value),
+        callback=keep,
     )
 
 
@@ -153,11 +165,3 @@ def _usage(error: ClickException) -> ImgpipeError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "imgpipe"
     return ImgpipeError("usage", error.format_message(), f"{path} --help", ExitStatus.USAGE)
-
-
-def _reader_left() -> int:
-    """Whoever read our output has gone (`| head`): end quietly, with the status that a shell gives SIGPIPE."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + 13

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from imgpipe.targets.base import Connection
@@ -27,18 +27,12 @@ class Clients:
         return self._made[service]
 
     def _make(self, service: str) -> Any:
-        import boto3
         from botocore.config import Config
 
         here = self.connection
         emulated = here.endpoint_url is not None
         if self._session is None:
-            self._session = boto3.Session(
-                aws_access_key_id=here.access_key_id,
-                aws_secret_access_key=here.secret_access_key,
-                region_name=here.region,
-                profile_name=here.profile,
-            )
+            self._session = self._make_session(emulated)
         return self._session.client(
             service,
             endpoint_url=here.endpoint_url,
@@ -52,4 +46,25 @@ class Clients:
                 # A proxy of the environment must not see calls that stay on this machine.
                 proxies={"http": None, "https": None} if emulated else None,
             ),
+        )
+
+    def _make_session(self, emulated: bool) -> Any:
+        import boto3
+        import botocore.session
+
+        class Isolated(botocore.session.Session):  # type: ignore[misc]
+            """Finds neither profiles nor files: one that is missing or broken must not stop what needs none."""
+
+            full_config: ClassVar[dict[str, Any]] = {"profiles": {}}
+
+            def get_scoped_config(self) -> dict[str, Any]:
+                return {}
+
+        here = self.connection
+        return boto3.Session(
+            aws_access_key_id=here.access_key_id,
+            aws_secret_access_key=here.secret_access_key,
+            region_name=here.region,
+            profile_name=here.profile,
+            botocore_session=Isolated() if emulated else None,
         )

@@ -38,6 +38,7 @@ OPTIONS: tuple[tuple[str, str, str], ...] = (
 
 _FINALLY: tuple[tuple[str, str], ...] = (
     ("--version", "Print the version"),
+    ("--install-completion", "Complete commands in this shell"),
     ("-h, --help", "Print this page; imgpipe COMMAND --help has examples"),
 )
 
@@ -53,6 +54,6 @@ def page() -> str:
         lines += ["", title, *(f"  {name:<8}  {summary}" for name, summary in commands.items())]
     options = [(f"{flags} {metavar}".strip(), text) for flags, metavar, text in OPTIONS]
     lines += ["", "Options, before or after the command"]
-    lines += [f"  {left:<19}  {text}" for left, text in (*options, *_FINALLY)]
+    lines += [f"  {left:<20}  {text}" for left, text in (*options, *_FINALLY)]
     lines += ["", "Begin with:  imgpipe up && imgpipe upload --sample", ""]
     return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""What every command starts from: its configuration, its console, and the stack it talks to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from imgpipe import config, targets
+from imgpipe.console import Console
+from imgpipe.errors import not_up
+
+if TYPE_CHECKING:
+    from imgpipe.aws import Clients
+    from imgpipe.config import Config
+    from imgpipe.stack.names import StackOutputs
+    from imgpipe.targets.base import Target
+
+GLOBALS = "imgpipe.globals"
+"""Where the parser leaves the global options, whether they stood before or after the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One command line: how it is configured and how it speaks."""
+
+    config: Config
+    console: Console
+    target: Target = field(compare=False)
+
+    @classmethod
+    def of(cls, ctx: typer.Context) -> Invocation:
+        """The invocation that the options, the environment and imgpipe.toml make."""
+        given = ctx.meta.get(GLOBALS, {})
+        console = Console(json="json" in given, quiet="quiet" in given, verbose="verbose" in given)
+        flags = {name: value for name, value in given.items() if isinstance(value, str)}
+        loaded = config.load(flags, os.environ, Path.cwd())
+        return cls(loaded, console, targets.choose(loaded))
+
+    def clients(self) -> Clients:
+        """Clients for what runs; raises not_up where nothing does."""
+        from imgpipe.aws import Clients
+
+        return Clients(self.target.connect())
+
+    def open(self) -> tuple[Clients, StackOutputs]:
+        """Clients and the names of a stack that is up; raises not_up where there is none."""
+        from imgpipe.stack.deploy import describe
+
+        clients = self.clients()
+        view = describe(clients, self.config.stage)
+        if view is None or view.outputs is None:
+            raise not_up(f"There is no stack for the stage {self.config.stage}.", self.command("up"))
+        return clients, view.outputs
+
+    def command(self, text: str) -> str:
+        """A command to type that reaches the same pipeline as this one."""
+        chosen = "" if self.config.target == "local" else f" -t {self.config.target}"
+        chosen += "" if self.config.stage == "dev" else f" --stage {self.config.stage}"
+        return f"imgpipe{chosen} {text}"

@@ -1,0 +1,90 @@
+"""`imgpipe logs`: the function's log, each line once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgpipe.commands.base import Invocation
+from imgpipe.console import Console, Piece, Span
+
+if TYPE_CHECKING:
+    from imgpipe.logs import Line
+
+EXAMPLES = """
+imgpipe logs -f
+imgpipe logs --key photo.jpg
+imgpipe logs --errors --since 2h
+imgpipe logs -f --json | jq .message
+"""
+
+_STYLES = {"DEBUG": "dim", "INFO": "good", "WARNING": "warn", "ERROR": "bad", "CRITICAL": "bad"}
+_SHOWN_APART = ("level", "message", "timestamp", "exception", "stack_trace")
+_CONTEXT = ("location", "service", "xray_trace_id", "exception_name", "request_id")
+
+
+def logs(
+    ctx: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines as they come.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="From 10m, 2h, 7d ago or a time (1h; 1d with --key).", metavar="WHEN")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Only the lines of this image.", metavar="KEY")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only warnings and errors.")] = False,
+) -> None:
+    """Read or follow the function's log.
+
+    -v shows the runtime's own lines and the metrics too. --json prints one document, {"events": […]}; with -f it
+    prints JSON Lines, one event on each.
+    """
+    from imgpipe import logs as core
+
+    invocation = Invocation.of(ctx)
+    console = invocation.console
+    start = core.parse_since(since or ("1d" if key else "1h"), datetime.now(UTC))
+    clients, names = invocation.open()
+    selection = core.Selection(key=key, errors=errors, plumbing=console.verbose)
+    fetch = core.fetcher(clients, names.log_group)
+    lines = core.tail(fetch, int(start.timestamp() * 1000), follow=follow)
+    wanted = (line for line in lines if selection.takes(line))
+    if console.json and not follow:
+        console.emit({"events": [line.to_json() for line in wanted]})
+        return
+    shown = 0
+    for line in wanted:
+        shown += 1
+        if console.json:
+            console.emit_line(line.to_json())
+        else:
+            _draw(console, line, alone=key is not None)
+    if not shown:
+        console.note(f"No such lines since {start.astimezone(UTC):%Y-%m-%d %H:%M} UTC; --since looks further back.")
+
+
+def _draw(console: Console, line: Line, *, alone: bool) -> None:
+    when = Span(f"{line.when:%H:%M:%S}.{line.timestamp % 1000:03d}", "dim")
+    level = Span(f"{line.level:<8}", _STYLES.get(line.level, "dim"))
+    if line.data is None:
+        console.line(when, "  ", level, "  ", line.message)
+        return
+    if "_aws" in line.data:
+        level = Span("METRICS ", "dim")
+    hidden = {"_aws", *_SHOWN_APART, *(() if console.verbose else _CONTEXT), *(("image_key",) if alone else ())}
+    pieces: list[Piece] = [when, "  ", level, "  ", str(line.data.get("message", ""))]
+    for name, value in line.data.items():
+        if name not in hidden:
+            pieces += ["  ", Span(f"{name}=", "dim"), _short(value)]
+    console.line(*pieces)
+    for trace in str(line.data.get("exception", "")).splitlines():
+        console.line("    ", Span(trace, "dim"))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}:{_short(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    return str(value)

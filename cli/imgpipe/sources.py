@@ -1,0 +1,136 @@
+"""What to upload: the files, folders and patterns of a command line as items with keys."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from imgpipe.errors import ImgpipeError, usage
+
+_HEAD = 32
+_UNKNOWN = "application/octet-stream"
+_FTYP = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic"}
+_MAGIC = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"BM", "image/bmp"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object to be: its key, what the user called it, and its bytes, in memory or still in a file."""
+
+    key: str
+    source: str
+    content_type: str
+    content: Path | bytes
+
+    def open(self) -> BinaryIO:
+        """The bytes, from the beginning."""
+        return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb")
+
+
+def sniff(head: bytes) -> str | None:
+    """The media type that a file's first bytes show; None when they are no image's."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head[4:8] == b"ftyp":
+        return _FTYP.get(head[8:12])
+    return next((media for magic, media in _MAGIC if head.startswith(magic)), None)
+
+
+def collect(named: Sequence[str], *, key: str | None, prefix: str, stdin: Callable[[], bytes]) -> list[Item]:
+    """The items that the arguments of `upload` name, in their order.
+
+    A file's key is its name; below a folder, its path from there. Files that are named are taken as they are, folders
+    are searched for what looks like an image. `-` is what `stdin` returns. Raises ImgpipeError (exit 2) for what does
+    not exist, for a folder without images, and for two files with one key.
+    """
+    found = [item for name in named for item in _items(name, key, stdin)]
+    if key is not None and len(found) > 1:
+        raise usage(f"--key names one image, and there are {len(found)}.", "give each its own upload, or use --prefix")
+    items = [Item(prefix + (key or one.key), one.source, one.content_type, one.content) for one in found]
+    taken: dict[str, Item] = {}
+    for item in items:
+        if other := taken.get(item.key):
+            sources = f"{other.source} and {item.source}"
+            raise usage(f"{sources} would both become {item.key}.", "upload their folder, or use --prefix or --key")
+        check_key(item.key)
+        taken[item.key] = item
+    return items
+
+
+def check_key(key: str) -> None:
+    """Raise ImgpipeError (exit 2) for what S3 does not take as a key."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise usage(f"The name {key!r} is not UTF-8, and S3 keys are.", "name the object with --key") from None
+    if not 1 <= size <= 1024:
+        raise usage(f"S3 keys have 1 to 1024 bytes, and this one has {size}: {key[:40]}…", "name it with --key")
+
+
+def _items(name: str, key: str | None, stdin: Callable[[], bytes]) -> Iterator[Item]:
+    if name == "-":
+        if key is None:
+            raise usage("What comes from a pipe has no name.", "imgpipe upload - --key photo.jpg")
+        data = stdin()
+        yield Item(key, "-", sniff(data[:_HEAD]) or _UNKNOWN, data)
+        return
+    path = Path(name)
+    if path.is_dir():
+        yield from _folder(path)
+    elif path.exists():
+        yield _file(path, path.name)
+    elif matches := _matches(name):
+        for match in matches:
+            yield from _items(match, key, stdin)
+    else:
+        raise ImgpipeError("no_such_file", f"There is no file {name}.", "imgpipe upload --sample", usage("").status)
+
+
+def _matches(pattern: str) -> list[str]:
+    """What a pattern names that the shell left to us, as cmd.exe does and as quotes make any shell do."""
+    path = Path(pattern)
+    anchor = Path(path.anchor)
+    parts = path.relative_to(anchor).as_posix()
+    return sorted(str(match) for match in anchor.glob(parts)) if any(sign in parts for sign in "*?[") else []
+
+
+def _file(path: Path, key: str) -> Item:
+    # A pipe or a device can be read once and has no length, which S3 wants to know.
+    content = path if path.is_file() else path.read_bytes()
+    return Item(key, str(path), sniff(_head(content)) or _UNKNOWN, content)
+
+
+def _folder(folder: Path) -> list[Item]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    items = [
+        Item(path.relative_to(folder).as_posix(), str(path), media, path)
+        for path in files
+        if (media := sniff(_head(path)))
+    ]
+    if not items:
+        looked = f"looked at {len(files)} file{'s' * (len(files) != 1)}"
+        raise ImgpipeError(
+            "no_images",
+            f"There are no images in {folder} ({looked}).",
+            "name a file to send it whatever it is",
+            usage("").status,
+        )
+    return items
+
+
+def _head(content: Path | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content[:_HEAD]
+    with content.open("rb") as file:
+        return file.read(_HEAD)

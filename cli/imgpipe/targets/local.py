@@ -1,0 +1,58 @@
+"""The target `local`: an engine on this machine, one per stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imgpipe.targets.base import Connection, Progress
+
+
+class LocalTarget:
+    """The embedded engine of one stage, kept in a folder of that name below `home`.
+
+    `port` None means 4580, or a free port where that is taken; a port that is named must be free.
+    """
+
+    name = "local"
+
+    def __init__(self, stage: str, home: Path, port: int | None, region: str) -> None:
+        from imgpipe.engine.folder import StageFolder
+
+        self._stage = stage
+        self._folder = StageFolder(home.absolute() / stage)
+        self._port = port
+        self._region = region
+
+    def connect(self) -> Connection:
+        """How to reach the engine; raises `not_up` (exit 4) where it does not run or does not answer."""
+        from imgpipe.engine import supervisor
+
+        return self._connection(supervisor.find(self._folder, self._stage).port)
+
+    def start(self, progress: Progress) -> Connection:
+        """Start the engine unless it runs already."""
+        from imgpipe.engine import supervisor
+
+        running = supervisor.start(self._folder, self._stage, self._port, self._region, progress)
+        return self._connection(running.port)
+
+    def stop(self) -> bool:
+        """End the engine and its workers and keep what it holds; False when it did not run."""
+        from imgpipe.engine import supervisor
+
+        return supervisor.stop(self._folder)
+
+    def destroy(self) -> None:
+        """End the engine and remove its folder."""
+        from imgpipe.engine import supervisor
+
+        supervisor.destroy(self._folder)
+
+    def _connection(self, port: int) -> Connection:
+        return Connection(
+            target=self.name,
+            region=self._region,
+            endpoint_url=f"http://127.0.0.1:{port}",
+            access_key_id="test",
+            secret_access_key="test",  # noqa: S106 - the emulator asks for one and checks none
+        )
