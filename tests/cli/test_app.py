@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from commandline import clean_environment
 
 from imgpipe import help
 
-from .conftest import Run, clean_environment
+from .conftest import Run
 
 HEAVY = ("boto3", "botocore", "PIL", "pydantic", "rich")
 

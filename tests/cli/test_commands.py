@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import Finished, clean_environment, in_process
 from PIL import Image
-
-from .conftest import Finished, clean_environment, in_process
 
 Run = Callable[..., Finished]
 

@@ -1,0 +1,175 @@
+"""Bytes to pixels, once: the first frame, at the smallest scale that serves, in a mode that can be resized.
+
+Pillow's file classes are used directly, one per sniffed format: no other decoder ever sees the bytes, and only the
+plugin that is needed is imported.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from typing import Any
+
+from PIL import Image, JpegImagePlugin
+
+from .guard import Sniffed
+from .record import Refusal, RefusedError
+from .resize import premultiply
+
+_PLUGINS = {
+    "jpeg": (__name__, "_JpegFile"),
+    "png": ("PIL.PngImagePlugin", "PngImageFile"),
+    "gif": ("PIL.GifImagePlugin", "GifImageFile"),
+    "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
+}
+
+
+class _JpegFile(JpegImagePlugin.JpegImageFile):
+    """Without Pillow's own look into EXIF, which is for a print resolution that nobody here asks for."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One decoded picture. `image` is L, RGB, RGBa or CMYK, in stored orientation.
+
+    `extent` is the exact width and height that the picture takes in `image`: a JPEG decoded at 1/8 is rounded up to
+    whole pixels. `mode` is Pillow's name for the file's own mode; `exif` and `icc` are whatever the file holds there.
+    """
+
+    image: Image.Image
+    extent: tuple[float, float]
+    mode: str
+    exif: object
+    icc: object
+    note: str
+
+
+def open_image(form: str, data: bytes, ends_early: bool) -> Any:
+    """Pillow's image of `data`, headers read and pixels not yet; raises RefusedError for bytes it cannot read."""
+    with refusing(ends_early):
+        return _open(form, data)
+
+
+def decode(data: bytes, sniffed: Sniffed, wanted: tuple[int, int]) -> Decoded:
+    """Decode the first frame, at `wanted` pixels at least (stored orientation) where the format can be scaled.
+
+    Raises RefusedError: TRUNCATED, CORRUPT, METADATA_TOO_LARGE.
+    """
+    try:
+        with refusing(sniffed.ends_early):
+            return _decode(sniffed, data, wanted)
+    except RefusedError as error:
+        # Pillow gives up on a PNG with a damaged text, profile or gamma chunk, whose pixels may be fine.
+        if sniffed.format != "png" or sniffed.ends_early or error.code is Refusal.METADATA_TOO_LARGE:
+            raise
+        bare = _without_metadata(data)
+        if len(bare) == len(data):
+            raise
+        with refusing(sniffed.ends_early):
+            return _decode(sniffed, bare, wanted)
+
+
+def _open(form: str, data: bytes) -> Any:
+    module, name = _PLUGINS[form]
+    return getattr(import_module(module), name)(BytesIO(data))
+
+
+def _decode(sniffed: Sniffed, data: bytes, wanted: tuple[int, int]) -> Decoded:
+    image = _open(sniffed.format, data)
+    width, height = image.size
+    if (width, height) != (sniffed.width, sniffed.height):
+        # The limits were checked on the size that the guard read: nothing else may be decoded.
+        raise RefusedError(Refusal.CORRUPT, f"It is {width} × {height} to one reader and not to another.")
+    mode, scale = image.mode, 1
+    if sniffed.format == "jpeg":
+        image.draft(None, wanted)
+        scale = image.decoderconfig[0]
+        image.decodermaxblock = len(data)  # one block: the whole file is in memory already
+    image.load()
+    exif, icc = image.info.get("exif"), image.info.get("icc_profile")
+    plain, note = _plain(image)
+    plain.info = {}
+    return Decoded(plain, (width / scale, height / scale), mode, exif, icc, note)
+
+
+def _plain(image: Any) -> tuple[Image.Image, str]:
+    """`image` as L, RGB, RGBa or CMYK, and what that cost it in words."""
+    mode = image.mode
+    if mode in ("L", "RGB") and "transparency" not in image.info:
+        return image, ""
+    if mode == "RGBA":
+        return premultiply(image), ""
+    if mode == "CMYK":
+        return image, ""
+    if mode.startswith("I;16"):
+        return _from_16_bits(image), "Reduced from 16 bits to 8."
+    if mode in ("I", "F"):
+        return _stretched(image), "Scaled from its range of values to 8 bits."
+    if image.has_transparency_data:
+        # LA comes in a premultiplied variant that converts to LA alone.
+        return premultiply((image.convert("LA") if mode == "La" else image).convert("RGBA")), ""
+    return image.convert("L" if mode == "1" else "RGB"), ""
+
+
+def _from_16_bits(image: Any) -> Image.Image:
+    """The high bytes as L, or RGBa where one value stands for transparent. Pillow's own conversion clips at 255."""
+    high = 0 if image.mode == "I;16B" else 1
+    grey = Image.frombytes("L", image.size, image.tobytes()[high::2])
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return grey
+    table = [255] * 65536
+    table[key] = 0
+    return premultiply(Image.merge("RGBA", (grey, grey, grey, image.convert("I").point(table, "L"))))
+
+
+def _stretched(image: Any) -> Image.Image:
+    """32-bit integers or floats as L: 8 and 16 bit ranges and 0..1 by their meaning, any other from end to end."""
+    low, high = image.getextrema()
+    if low < 0 or high > 65535:
+        scale, offset = (255 / (high - low), -low * 255 / (high - low)) if low < high < float("inf") else (0, 128)
+    elif image.mode == "F" and high <= 1:
+        scale, offset = 255, 0
+    else:
+        scale, offset = (1, 0) if high <= 255 else (1 / 256, 0)
+    scaled: Image.Image = image.convert("F").point(lambda value: value * scale + offset).convert("L")
+    return scaled
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """A PNG with the chunks that make its pixels and nothing else."""
+    kept, position = [data[:8]], 8
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            kept.append(data[position:end])
+        position = end
+    return b"".join(kept)
+
+
+@contextmanager
+def refusing(ends_early: bool) -> Iterator[None]:
+    """Whatever a decoder raises inside becomes a RefusedError; only running out of memory passes."""
+    try:
+        yield
+    except (RefusedError, MemoryError):
+        raise
+    except Exception as error:
+        # Decoders raise SyntaxError, RuntimeError, struct.error, ZeroDivisionError and more, all for bad bytes.
+        text = str(error)
+        if "too large" in text or "Too much memory" in text:
+            raise RefusedError(
+                Refusal.METADATA_TOO_LARGE, "A text or profile in it unpacks to more than 1 MB."
+            ) from error
+        cut = ends_early or "truncat" in text.lower() or isinstance(error, EOFError | struct.error)
+        raise RefusedError(Refusal.TRUNCATED if cut else Refusal.CORRUPT) from error
