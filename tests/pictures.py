@@ -225,6 +225,29 @@ GOOD: dict[str, Good] = {
 """By a name for people. Those with `formats` need the format switched on."""
 
 
+def in_srgb(image: Image.Image) -> Image.Image:
+    """As a colour-managed viewer shows it."""
+    if icc := image.info.get("icc_profile"):
+        profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+        made = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        assert made is not None
+        return made
+    return image.convert("RGB")
+
+
+def strangest_corner(image: Image.Image, good: Good) -> int:
+    """How many levels, at most, a channel of a corner is off: 0 is a perfect copy, upright and in its colours."""
+    assert good.corners
+    image = in_srgb(image)
+    width, height = image.size
+    x, y = width // 8, height // 8
+    places = ((x, y), (width - 1 - x, y), (width - 1 - x, height - 1 - y), (x, height - 1 - y))
+    found = [image.getpixel(place) for place in places]
+    return max(
+        abs(a - b) for seen, made in zip(found, good.corners, strict=True) for a, b in zip(seen, made, strict=False)
+    )  # type: ignore[arg-type]
+
+
 def everything_planted(form: str) -> bytes:
     """A photo whose every metadata field, comment and tail holds MARKER; `form` is JPEG, PNG, WEBP, GIF or TIFF."""
     tags = Image.Exif()
