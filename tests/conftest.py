@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+
 from imgpipe.aws import Clients
 from imgpipe.targets.base import Connection
+from imgpipe.targets.local import LocalTarget
+
+
+def pytest_configure() -> None:
+    """A run that is told to end takes its engines along, as one that is interrupted does."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 
 
 def free_port() -> int:
@@ -26,43 +28,11 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     """The connection of a running engine with state of its own, gone when the run ends."""
-    home: Path = tmp_path_factory.mktemp("engine")
-    port = free_port()
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(home / "s3"),
-        "STATE_DIR": str(home / "state"),
-        "TMPDIR": str(home),
-        "SFTP_ENABLED": "0",
-        "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": "unix:///nonexistent.sock",
-        "MINISTACK_ACCOUNT_ID": "000000000000",
-        "MINISTACK_REGION": "us-east-1",
-    }
-    with (home / "log").open("wb") as log:
-        child = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=log, stderr=log)
+    target = LocalTarget("test", tmp_path_factory.mktemp("engine"), free_port(), "us-east-1")
     try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                urllib.request.urlopen(url + "/_ministack/health", timeout=1)  # noqa: S310
-                break
-            except OSError:
-                assert child.poll() is None and time.monotonic() < deadline, (home / "log").read_text()
-                time.sleep(0.05)
-        yield Connection(
-            target="local", region="us-east-1", endpoint_url=url, access_key_id="test", secret_access_key="test"
-        )
+        yield target.start(lambda _: None)
     finally:
-        child.terminate()
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
+        target.destroy()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,9 @@ from ministack.core import persistence
 
 from imgpipe.engine import patches
 
+FORMAT = 1
+"""Grows when an older version of this module could not read what this one writes."""
+
 INTERVAL = 2.0
 _COST = 10
 """Saving may take one part in this many of the engine's time: with much to save it is done less often."""
@@ -27,15 +30,15 @@ _log = logging.getLogger("imgpipe.checkpoint")
 
 
 class Checkpoint:
-    """Writes each service whose state changed to `folder`, in ministack's own format.
+    """Writes the state of every service to one file, so that what they say of each other always fits together.
 
     `activity` returns a number that changes whenever the engine did something.
     """
 
-    def __init__(self, folder: Path, activity: Callable[[], int]) -> None:
-        self._folder = folder
+    def __init__(self, path: Path, activity: Callable[[], int]) -> None:
+        self._path = path
         self._activity = activity
-        self._written: dict[str, bytes] = {}
+        self._written = b""
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -49,52 +52,47 @@ class Checkpoint:
             seen = now
             if quiet > 1 and time.monotonic() - saved < _IDLE_INTERVAL:
                 continue
-            started = time.monotonic()
+            started = time.process_time()
             try:
                 await self.save()
             except Exception:
                 _log.exception("The state could not be saved; trying again")
-            saved = time.monotonic()
-            cost = saved - started
+            saved, cost = time.monotonic(), time.process_time() - started
 
     async def save(self) -> None:
-        """Save what changed since the last call; raises OSError where it cannot be written."""
+        """Save unless nothing changed since the last call; raises OSError where it cannot be written."""
         async with self._lock:
-            changed = {}
-            for service, get_state in _services():
-                if (data := _encoded(service, get_state)) is None:
-                    continue
-                digest = hashlib.blake2b(data).digest()
-                if self._written.get(service) != digest:
-                    changed[service] = (data, digest)
-                await asyncio.sleep(0)
-            await asyncio.to_thread(self._write, {name: data for name, (data, _) in changed.items()})
-            self._written.update({name: digest for name, (_, digest) in changed.items()})
+            services = []
+            # The queues first: a message that was handled since is handled again, which does no harm. One that left
+            # its queue before its result was looked at would be lost.
+            for name, get_state in sorted(app._build_persistence_save_dict().items(), key=lambda one: one[0] != "sqs"):
+                if data := _encoded(name, get_state):
+                    services.append(b'"%b": %b' % (name.encode(), data))
+                    await asyncio.sleep(0)
+            data = b'{"format": %d, "services": {\n%b\n}}' % (FORMAT, b",\n".join(services))
+            digest = hashlib.blake2b(data).digest()
+            if digest != self._written:
+                await asyncio.to_thread(self._write, data)
+                self._written = digest
 
-    def _write(self, changed: dict[str, bytes]) -> None:
-        for service, data in changed.items():
-            with (self._folder / f"{service}.json.tmp").open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        # All together at the end, the queues last: a message that was handled and is still in its queue is handled
-        # again, which does no harm; one that left the queue before its result was saved would be lost.
-        for service in sorted(changed, key=lambda name: name == "sqs"):
-            (self._folder / f"{service}.json.tmp").replace(self._folder / f"{service}.json")
-
-
-def _services() -> list[tuple[str, Callable[[], Any]]]:
-    """Every service that was used, the queues first, for the same reason as they are written last."""
-    return sorted(app._build_persistence_save_dict().items(), key=lambda entry: entry[0] != "sqs")
+    def _write(self, data: bytes) -> None:
+        unfinished = self._path.with_suffix(".tmp")
+        with unfinished.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._path)
 
 
 def _encoded(service: str, get_state: Callable[[], Any]) -> bytes | None:
+    """A service's state as JSON; None where it has nothing, so that the next start need not even load it."""
     for attempt in range(5):
         patches.saving.now = True
         try:
-            if (state := get_state()) is None:
+            state = get_state()
+            if not state or not any(getattr(value, "_data", value) for value in state.values()):
                 return None
-            wrapped = {"__ministack_format__": persistence._state_format_version(service), "payload": state}
+            wrapped = {"format": persistence._state_format_version(service), "state": state}
             return json.dumps(wrapped, default=persistence._json_default).encode()
         except RuntimeError:
             # A background thread of the emulator changed a dictionary while it was being read.

@@ -38,6 +38,11 @@ class StageFolder:
         return self.root / "state"
 
     @property
+    def saved(self) -> Path:
+        """What the services held when it was last looked; the functions' code lies beside it."""
+        return self.state / "services.json"
+
+    @property
     def objects(self) -> Path:
         return self.root / "s3"
 
@@ -63,8 +68,8 @@ class StageFolder:
 
     def create_inside(self) -> None:
         """Make the folders that the engine writes to; raises ImgpipeError where one cannot be written or is gone."""
-        if any(self.state.glob("*.json")) and not self.objects.is_dir():
-            raise refused(self.objects, "the folder is missing, and the other files speak of what was in it")
+        if self.saved.exists() and not self.objects.is_dir():
+            raise refused(self.objects, f"the folder is missing, and {self.saved.name} speaks of what was in it")
         for path in (self.state, self.objects, self.tmp):
             try:
                 path.mkdir(mode=0o700, exist_ok=True)

@@ -69,7 +69,7 @@ class _Engine:
         self._listener = listener
         about = {"pid": running.pid, "stage": stage}
         self._guard = Guard(app.app, token=running.token, about=about)
-        self._checkpoint = Checkpoint(folder.state, self._activity)
+        self._checkpoint = Checkpoint(folder.saved, self._activity)
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Load what was saved, serve, save. Ends the process when it is told to stop."""
@@ -82,7 +82,7 @@ class _Engine:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await self._start_ministack()
-        state.load(self._folder)
+        state.load(self._folder.saved)
         # Also proves that the state can be written, before anyone relies on it.
         await self._checkpoint.save()
 

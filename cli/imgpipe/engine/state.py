@@ -9,36 +9,35 @@ from typing import Any
 from ministack import app
 from ministack.core import persistence
 
-from imgpipe.engine.folder import StageFolder, refused
+from imgpipe.engine.checkpoint import FORMAT
+from imgpipe.engine.folder import refused
+from imgpipe.errors import ImgpipeError
 
 
-def load(folder: StageFolder) -> None:
+def load(path: Path) -> None:
     """Give every service what it had; raises ImgpipeError naming the file that cannot be used.
 
     ministack itself would log the error, go on with nothing, and overwrite the file at its next save.
     """
-    known = dict(app._state_map)
-    for path in sorted(folder.state.glob("*.json")):
-        if path.stem not in known:
-            raise refused(path, "no service of this version has such a file")
-        _restore(path, known[path.stem])
-    _check_code()
-
-
-def _restore(path: Path, module: str) -> None:
-    service = path.stem
+    if not path.exists():
+        return
     try:
-        held: Any = json.loads(path.read_text(), object_hook=persistence._json_object_hook)
-        version = held["__ministack_format__"]
-        payload = held["payload"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        held: Any = json.loads(path.read_bytes(), object_hook=persistence._json_object_hook)
+        version, services = held["format"], held["services"].items()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise refused(path, "it is damaged") from error
-    if not isinstance(version, int) or version > persistence._state_format_version(service):
-        raise refused(path, "a newer version has written it")
-    try:
-        app._get_module(module).load_persisted_state(payload)
-    except Exception as error:
-        raise refused(path, "it does not hold what it should") from error
+    if version != FORMAT:
+        raise refused(path, "another version has written it")
+    for service, one in services:
+        try:
+            if one["format"] > persistence._state_format_version(service):
+                raise refused(path, f"a newer version has written the part of {service}")
+            app._get_module(app._state_map[service]).load_persisted_state(one["state"])
+        except (ImgpipeError, MemoryError):
+            raise
+        except Exception as error:
+            raise refused(path, f"the part of {service} is not what it should be") from error
+    _check_code()
 
 
 def _check_code() -> None:
