@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -19,12 +20,15 @@ class Clients:
         self.connection = connection
         self._made: dict[str, Any] = {}
         self._session: Any = None
+        self._making = threading.Lock()
 
     def __getitem__(self, service: str) -> Any:
         """The client of a service by boto3's name for it ("s3", "cloudformation")."""
-        if service not in self._made:
-            self._made[service] = self._make(service)
-        return self._made[service]
+        # Clients may be shared by threads, but making them may not.
+        with self._making:
+            if service not in self._made:
+                self._made[service] = self._make(service)
+            return self._made[service]
 
     def _make(self, service: str) -> Any:
         from botocore.config import Config

@@ -63,6 +63,19 @@ def test_a_changed_parameter_updates_what_depends_on_it(clients: Clients, names:
     assert clients["lambda"].get_function_configuration(FunctionName=names.function)["MemorySize"] == 2048
 
 
+def test_the_dashboard_comes_and_goes_with_its_parameter(clients: Clients, names: Names, up: Deploy) -> None:
+    def dashboards() -> list[str]:
+        listed = clients["cloudwatch"].list_dashboards(DashboardNamePrefix=names.stack)["DashboardEntries"]
+        return [one["DashboardName"] for one in listed]
+
+    up()
+    assert dashboards() == []
+    assert [(one.action, one.type) for one in up(Dashboard="true").changes] == [("Add", "AWS::CloudWatch::Dashboard")]
+    assert len(dashboards()) == 1
+    assert up().outcome == "updated"
+    assert dashboards() == []
+
+
 def test_changed_code_is_a_change(clients: Clients, stage: str, up: Deploy, make_bundle: MakeBundle) -> None:
     up()
     newer = make_bundle(f"{stage} newer")

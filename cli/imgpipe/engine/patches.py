@@ -21,6 +21,7 @@ from typing import Any
 
 from ministack.core import lambda_runtime, responses
 from ministack.services import cloudwatch_logs, dynamodb, lambda_svc, s3, sqs
+from ministack.services.cloudformation import changesets
 
 from imgpipe.errors import ImgpipeError
 
@@ -47,6 +48,7 @@ def apply() -> None:
     _versions_of_any_key_can_be_listed()
     _keys_are_one_file_each()
     _saving_copies_nothing()
+    _change_sets_heed_conditions()
 
 
 def _workers_end_with_the_engine() -> None:
@@ -169,6 +171,19 @@ def _saving_copies_nothing() -> None:
             return value if getattr(saving, "now", False) else copy.deepcopy(value)
 
     cloudwatch_logs.copy = dynamodb.copy = Copier
+
+
+def _change_sets_heed_conditions() -> None:
+    """A change set compares resources without their conditions, so switching one on or off is no change to it."""
+    resolve = changesets._resolve_props_for_diff
+
+    def resolved(template: dict[str, Any], params: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = resolve(template, params, *rest)
+        holds = changesets._evaluate_conditions(template, params) if template else {}
+        resources = answer.get("Resources", {})
+        return {**answer, "Resources": {n: r for n, r in resources.items() if holds.get(r.get("Condition"), True)}}
+
+    changesets._resolve_props_for_diff = resolved
 
 
 def filter_log_events(data: dict[str, Any]) -> Any:

@@ -63,6 +63,8 @@ class _Engine:
 
         patches.check_version()
         patches.apply()
+        # It was for ministack; a function that inherited it would drop its own lines.
+        del os.environ["LOG_LEVEL"]
         # Loading and saving are ours: ministack would go on without what it cannot read, and overwrite it.
         app.PERSIST_STATE = False
         self._folder = folder

@@ -34,15 +34,24 @@ _children: list[subprocess.Popen[str]] = []
 
 def find(folder: StageFolder, stage: str) -> Running:
     """The engine of the stage, alive and answering; raises ImgpipeError (exit 4) where there is none."""
-    running = folder.running()
-    if running is None:
-        raise not_up(f"The stage {stage!r} is not up.", _command(stage, "up"))
-    if not _answers(running):
-        raise not_up(
-            f"The engine of the stage {stage!r} (process {running.pid}) does not answer on port {running.port}.",
-            f"{_command(stage, 'down --keep-data')}, then {_command(stage, 'up')}",
-        )
-    return running
+    if running := _settled(folder, stage):
+        return running
+    raise not_up(f"The stage {stage!r} is not up.", _command(stage, "up"))
+
+
+def _settled(folder: StageFolder, stage: str) -> Running | None:
+    """The engine once it answers, None once there is none: one that was just killed takes a moment to end."""
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    while running := folder.running():
+        if _answers(running):
+            return running
+        if time.monotonic() > deadline:
+            raise not_up(
+                f"The engine of the stage {stage!r} (process {running.pid}) does not answer on port {running.port}.",
+                f"{_command(stage, 'down --keep-data')}, then {_command(stage, 'up')}",
+            )
+        time.sleep(0.05)
+    return None
 
 
 def start(folder: StageFolder, stage: str, port: int | None, region: str, progress: Progress) -> Running:
@@ -52,8 +61,8 @@ def start(folder: StageFolder, stage: str, port: int | None, region: str, progre
     (exit 4), a folder or a saved state that cannot be used, and an engine that ends while it starts (exit 1).
     """
     with folder.exclusive():
-        if folder.running() is not None:
-            return find(folder, stage)
+        if running := _settled(folder, stage):
+            return running
         progress("Starting the engine")
         last = folder.recorded()
         with _listener(folder, stage, port, last.port if last else None) as listener:
