@@ -7,7 +7,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from image_pipeline.faults import CommitUnknownError, error_code, transient
+from image_pipeline.faults import CommitUnknownError, TransientError, error_code, transient
 from image_pipeline.record import ImageRecord
 
 _serialize = TypeSerializer().serialize
@@ -23,17 +23,21 @@ class Catalog:
 
     def read(self, image_key: str) -> ImageRecord | None:
         """The row as of now (a consistent read), or None. Raises TransientError."""
+        request = {"TableName": self._table, "Key": {"image_key": {"S": image_key}}, "ConsistentRead": True}
         with transient("GetItem"):
-            answer = self._client.get_item(
-                TableName=self._table, Key={"image_key": {"S": image_key}}, ConsistentRead=True
-            )
+            try:
+                answer = self._client.get_item(**request)
+            except HTTPClientError:
+                # A connection that lay idle while the environment was frozen is found dead by its first call.
+                answer = self._client.get_item(**request)
         return _record(answer.get("Item"))
 
     def commit(self, image_key: str, record: ImageRecord | None, *, replacing: ImageRecord | None) -> bool:
         """Compare and swap: make `record` the row (None: no row) if the row still is `replacing`.
 
-        True when the row is now as asked, also where an earlier try of this very write had succeeded and its answer
-        was lost. False when somebody else was there first. Raises CommitUnknownError when no answer came.
+        True when the row is now as asked, False when somebody else was there first. Raises TransientError when the
+        table refused, CommitUnknownError when no answer came. To tell these apart the client must not retry by itself:
+        the refusal of a second try would say nothing about the first.
         """
         request: dict[str, Any] = {"TableName": self._table, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         if replacing is None:
@@ -49,7 +53,10 @@ class Catalog:
                 self._client.put_item(Item=item, **request)
         except ClientError as error:
             if error_code(error) != "ConditionalCheckFailedException":
-                raise CommitUnknownError(f"The commit failed: {error_code(error)}") from error
+                answered = error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+                raise (TransientError if answered else CommitUnknownError)(
+                    f"The commit failed: {error_code(error)}"
+                ) from error
             now = _record(error.response.get("Item"))
             return now is None if record is None else now is not None and now.revision == record.revision
         except (BotoCoreError, HTTPClientError) as error:

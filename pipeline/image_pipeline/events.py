@@ -1,4 +1,4 @@
-"""Any envelope that S3 events travel in, taken apart into the images they hint at."""
+"""The envelopes that S3 events travel in (bare, in SQS, from EventBridge), taken apart into the images they hint at."""
 
 from __future__ import annotations
 

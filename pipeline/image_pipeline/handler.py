@@ -21,16 +21,21 @@ from image_pipeline.telemetry import emit, logger
 
 settings = Settings.from_environment(os.environ)
 
-# Three tries with these limits stay well inside the function's timeout.
-_config = Config(
-    connect_timeout=3, read_timeout=15, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=8
-)
 _session = botocore.session.get_session()
-_queue = _session.create_client("sqs", config=_config) if settings.queue_url else None
+
+
+def _client(service: str, *, attempts: int) -> Any:
+    """A client that gives up early: the queue tries again, while a function that times out cannot even say why."""
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    config = Config(connect_timeout=2, read_timeout=5, retries=retries, max_pool_connections=8)
+    return _session.create_client(service, config=config)
+
+
+_queue = _client("sqs", attempts=1) if settings.queue_url else None
 _worker = Worker(
     settings=settings,
-    storage=Storage(_session.create_client("s3", config=_config), settings),
-    catalog=Catalog(_session.create_client("dynamodb", config=_config), settings.table),
+    storage=Storage(_client("s3", attempts=3), settings),
+    catalog=Catalog(_client("dynamodb", attempts=1), settings.table),
 )
 _cold = True
 
@@ -46,7 +51,8 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
         failed = [message.id for message in messages(event) if not _take(message, context)]
         return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
     for image in images(event, settings.input_bucket):
-        _settle(image, receive_count=1, last=False)
+        if _settle(image, receive_count=1, last=False):
+            raise TransientError(f"The object {image.key!r} may not be read")
     return None
 
 
@@ -72,28 +78,33 @@ def _take(message: Message, context: Any) -> bool:
 
 def _attempt(image: ImageEvent, message: Message, last: bool) -> bool:
     try:
-        _settle(image, receive_count=message.receive_count, last=last)
+        passing = _settle(image, receive_count=message.receive_count, last=last)
     except Exception as error:
-        with logger.append_context_keys(image_key=image.key):
+        with logger.append_context_keys(image_key=image.key, request_id=_worker.request_id):
             _log_failure(error, message.receive_count, last)
+            emit({"ImagesRetried": 1})
             if last:
                 _give_up(image, str(error))
         return False
-    return True
+    return last or not passing
 
 
-def _settle(image: ImageEvent, *, receive_count: int, last: bool) -> None:
+def _settle(image: ImageEvent, *, receive_count: int, last: bool) -> bool:
+    """Do the work and report it; whether another look is worth it, because permission to read is missing."""
     started = time.perf_counter()
     with logger.append_context_keys(image_key=image.key, request_id=_worker.request_id):
+        # Before the work: of a worker that is killed, this line is all that tells which image it was.
+        logger.info("Received", extra={"receive_count": receive_count})
         outcome = _worker.settle(image, last_receive=last)
-        _report(image, outcome, receive_count, (time.perf_counter() - started) * 1000)
+        _report(image, outcome, (time.perf_counter() - started) * 1000)
+    return outcome.passing
 
 
 def _give_up(image: ImageEvent, reason: str) -> None:
     try:
-        _worker.give_up(image, f"The last attempt ended with: {reason}")
-        emit({"ImagesFailed": 1}, code="crashed")
-    except TransientError as error:
+        if _worker.give_up(image, f"The last attempt ended with: {reason}"):
+            emit({"ImagesFailed": 1}, code="crashed")
+    except Exception as error:
         logger.error("The failure could not be recorded: %s", error)
 
 
@@ -105,14 +116,12 @@ def _log_failure(error: Exception, receive_count: int, last: bool) -> None:
         logger.exception("Unexpected error", extra=extra)
 
 
-def _report(image: ImageEvent, outcome: Outcome, receive_count: int, elapsed_ms: float) -> None:
-    """One log line and one metric line for every image."""
+def _report(image: ImageEvent, outcome: Outcome, elapsed_ms: float) -> None:
+    """How it ended, in one log line and one line of metrics."""
     global _cold
     record = outcome.record
     values: dict[str, float] = {"ProcessingTime": elapsed_ms, "ColdStart": int(_cold)}
     _cold = False
-    if receive_count > 1:
-        values["ImagesRetried"] = 1
     if outcome.what == "unchanged":
         logger.info("Nothing to do: the record already says so")
     elif record is None:
@@ -153,4 +162,4 @@ def _set_visibility(message: Message, seconds: int) -> None:
             VisibilityTimeout=min(43_200, seconds),
         )
     except Exception as error:
-        logger.debug("The visibility timeout could not be changed: %s", error)
+        logger.warning("The visibility timeout could not be changed: %s", error)

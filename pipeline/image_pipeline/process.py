@@ -29,10 +29,15 @@ MOST_ROUNDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one event led to. `record` is the row that was committed; None after a deletion or when nothing changed."""
+    """What one event led to.
+
+    `record` is the row that was committed; None after a deletion or when nothing changed. `passing` says that the
+    image may not be read for now: permission may still be given, so another look is worth it.
+    """
 
     what: str  # "ready", "failed", "deleted" or "unchanged"
     record: ImageRecord | None = None
+    passing: bool = False
 
 
 @dataclass(slots=True)
@@ -44,7 +49,7 @@ class Worker:
     catalog: Catalog
     request_id: str = ""
     # Outputs whose commit got no answer, each with the revision that commit would replace (None: no row).
-    _doubtful: list[tuple[str | None, tuple[Output, ...]]] = field(default_factory=list)
+    _doubtful: list[tuple[str | None, list[Output]]] = field(default_factory=list)
 
     def settle(self, event: ImageEvent, *, last_receive: bool = False) -> Outcome:
         """Make the row of `event.key` say what S3 serves; raises TransientError when that has to be tried again.
@@ -59,14 +64,15 @@ class Worker:
             row = self.catalog.read(event.key)
             started = time.perf_counter()
             served = self.storage.open(event.key)
+            passing = served is not None and served.passing
             if not force and self._says_so(row, served):
                 self._close(served)
                 self._sweep(row)
-                return outcome
+                return replace(outcome, passing=passing)
             record = None
             if served is not None:
                 if last_receive and not self._says_so(row, served):
-                    crashed = self._failed(served, event, Refusal.CRASHED, Refusal.CRASHED.sentence)
+                    crashed = self._crashed(served, event, Refusal.CRASHED.sentence, row)
                     if not self._commit(event.key, crashed, replacing=row):
                         self._close(served)
                         continue
@@ -75,26 +81,30 @@ class Worker:
             if not self._commit(event.key, record, replacing=row):
                 continue
             force = False
-            outcome = Outcome("deleted") if record is None else Outcome(record.status.lower(), record)
+            outcome = Outcome(record.status.lower(), record, passing) if record else Outcome("deleted")
             now = self.storage.look(event.key)
             if (now is None) if record is None else (now is not None and now.is_in(record)):
                 return outcome
         raise TransientError(f"The object or its row changed {MOST_ROUNDS} times while it was worked on")
 
-    def give_up(self, event: ImageEvent, reason: str) -> None:
-        """Leave FAILED(crashed) with `reason` for an image whose last receive failed, unless its row says better."""
+    def give_up(self, event: ImageEvent, reason: str) -> bool:
+        """Leave FAILED(crashed) with `reason` for an image whose last receive failed; False if its row says better."""
         row = self.catalog.read(event.key)
         served = self.storage.look(event.key)
         if served is None or self._says_so(row, served):
-            return
-        self._commit(event.key, self._failed(served, event, Refusal.CRASHED, reason), replacing=row)
+            return False
+        return self._commit(event.key, self._crashed(served, event, reason, row), replacing=row)
 
     def _says_so(self, row: ImageRecord | None, served: Served | None) -> bool:
-        """Whether the row is already what it should be. A crash is no verdict: a redrive tries again."""
+        """Whether the row is already what it should be.
+
+        A crash is no verdict, for a redrive tries again; nor is a denial once the object may be read.
+        """
         if row is None or served is None:
             return row is None and served is None
-        crashed = row.failure is not None and row.failure.code is Refusal.CRASHED
-        return served.is_in(row) and row.recipe == self.settings.recipe.digest and not crashed
+        code = row.failure and row.failure.code
+        overruled = code is Refusal.CRASHED or (code is Refusal.FORBIDDEN and served.body is not None)
+        return served.is_in(row) and row.recipe == self.settings.recipe.digest and not overruled
 
     def _make(self, served: Served, event: ImageEvent, started: float) -> ImageRecord:
         """The record of what is served, its outputs written; FAILED when the image is refused."""
@@ -161,9 +171,21 @@ class Worker:
     def _failed(self, served: Served, event: ImageEvent, code: Refusal, reason: str) -> ImageRecord:
         return replace(self._record(served, event), failure=Failure(code=code, reason=reason))
 
+    def _crashed(self, served: Served, event: ImageEvent, reason: str, row: ImageRecord | None) -> ImageRecord:
+        """What stands in the row when a worker dies of its last attempt; what earlier work made of it is kept."""
+        failed = self._failed(served, event, Refusal.CRASHED, reason)
+        if row is None or row.source != served.source:
+            return failed
+        return replace(failed, renditions=row.renditions, thumbnail=row.thumbnail)
+
     def _commit(self, key: str, record: ImageRecord | None, *, replacing: ImageRecord | None) -> bool:
-        """Swap the row, then remove the outputs that lost: the replaced row's, or this record's own. True if it won."""
+        """Swap the row, then remove the outputs that lost: the replaced row's, or this record's own. True if it won.
+
+        Raises TransientError where the table refused, or gave no answer twice; once, and the caller starts again.
+        """
+        kept = replacing.outputs if replacing else ()
         outputs = record.outputs if record else ()
+        made, stale = [one for one in outputs if one not in kept], [one for one in kept if one not in outputs]
         try:
             won = self.catalog.commit(key, record, replacing=replacing)
         except CommitUnknownError:
@@ -171,15 +193,19 @@ class Worker:
             won = row is None if record is None else row is not None and row.revision == record.revision
             if not won:
                 # The write may still arrive and make these outputs live, until the row it would replace is gone.
-                self._doubtful.append((replacing.revision if replacing else None, outputs))
+                again = bool(self._doubtful)
+                self._doubtful.append((replacing.revision if replacing else None, made))
                 self._sweep(row)
+                if again:
+                    raise
                 return False
-        if not won:
-            self._remove(outputs)
-            return False
-        self._remove(replacing.outputs if replacing else ())
-        self._sweep(record)
-        return True
+        except TransientError:
+            self._remove(made)
+            raise
+        self._remove(stale if won else made)
+        if won:
+            self._sweep(record)
+        return won
 
     def _sweep(self, row: ImageRecord | None) -> None:
         """Remove doubtful outputs that can no longer become live, because the row has moved on."""

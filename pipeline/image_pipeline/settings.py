@@ -152,9 +152,9 @@ def parse_renditions(data: Any) -> tuple[tuple[RenditionSpec, ...], RenditionSpe
     if "thumbnail" in data:
         default = {"fit": "cover", "min_side": 1024}
         thumbnail = None if data["thumbnail"] is None else _spec(data["thumbnail"], "thumbnail", default)
-    names = [one.name for one in renditions]
+    names = [one.name for one in (*renditions, *((thumbnail,) if thumbnail else ()))]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise SettingsError(f"two renditions are called {sorted(twice)[0]!r}: give one of them another name")
+        raise SettingsError(f"two pictures are called {sorted(twice)[0]!r}: give one of them another name")
     return renditions, thumbnail
 
 
@@ -176,6 +176,8 @@ def _spec(entry: Any, where: str, defaults: Mapping[str, Any]) -> RenditionSpec:
     name = entry.get("name", str(box) if form == "keep" else f"{box}-{form}")
     if not isinstance(name, str) or not name or len(name) > 32 or not name.replace("-", "").replace("_", "").isalnum():
         raise SettingsError(f"{where}.name is at most 32 letters, digits, - or _, not {name!r}")
+    if name in ("original", "thumbnail"):
+        raise SettingsError(f"{where}.name cannot be {name!r}: that is what `imgpipe get` calls something else")
     return RenditionSpec(name=name, box=box, fit=fit, format=form, min_side=min_side)
 
 

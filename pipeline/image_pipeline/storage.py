@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +17,9 @@ from image_pipeline.renditions import Picture
 from image_pipeline.settings import Settings
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-# 400 and InvalidRequest: encrypted with a key the customer holds. InvalidObjectState: archived.
-FORBIDDEN = frozenset({"AccessDenied", "403", "400", "InvalidRequest", "InvalidObjectState"})
+# Archived, or encrypted with a key that only the customer holds: nothing that a permission could mend.
+FORBIDDEN_FOR_GOOD = frozenset({"InvalidObjectState", "InvalidRequest", "400"})
+FORBIDDEN_FOR_NOW = frozenset({"AccessDenied", "403"})  # and every error of KMS
 LONGEST_KEY = 900  # S3 allows 1,024 bytes; the rest is for the attempt and the file's name.
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="put")
@@ -28,22 +29,22 @@ _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="put")
 class Served:
     """What S3 serves under the input key right now: one answer, so that version, metadata and bytes belong together.
 
-    `refusal` is set where the object is there and may not be read; everything else is then unknown.
+    `refusal` is set where the object is there and may not be read; `passing` where that may change.
     """
 
     source: Source
     uploaded_at: str
-    content_type: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     refusal: RefusedError | None = None
+    passing: bool = False
     body: Any = None
 
     def is_in(self, record: ImageRecord | None) -> bool:
         """Whether the record was made of exactly this."""
         if record is None or record.source != self.source:
             return False
-        if self.refusal is not None:
-            return record.failure is not None and record.failure.code is self.refusal.code
+        if self.source.etag is None:  # not even HEAD is allowed: there is nothing more to compare
+            return record.failure is not None and record.failure.code is Refusal.FORBIDDEN
         return record.uploaded_at == self.uploaded_at
 
     def read(self, most: int) -> bytes:
@@ -60,7 +61,7 @@ class Served:
         return data
 
     def close(self) -> None:
-        """Give the connection back when the bytes were not wanted."""
+        """Drop the connection when the bytes were not wanted."""
         if self.body is not None:
             self.body.close()
 
@@ -77,38 +78,48 @@ class Storage:
 
     def open(self, key: str) -> Served | None:
         """What S3 serves under `key`, its bytes not yet read; None where there is no image. Raises TransientError."""
-        return self._served(key, self._client.get_object, "GetObject")
+        answer, code = self._ask(self._client.get_object, "GetObject", key)
+        if code is None:
+            return self._served(key, answer)
+        # What may not be read may often still be looked at, and the row should say which version it is about.
+        found = self.look(key)
+        refusal = RefusedError(Refusal.FORBIDDEN, f"S3 answered {code}.")
+        return found and replace(found, refusal=refusal, passing=code not in FORBIDDEN_FOR_GOOD)
 
     def look(self, key: str) -> Served | None:
         """What S3 serves under `key`, without its bytes; None where there is no image. Raises TransientError."""
-        return self._served(key, self._client.head_object, "HeadObject")
+        answer, code = self._ask(self._client.head_object, "HeadObject", key)
+        if code is None:
+            return self._served(key, answer)
+        return Served(source=self._source(key), uploaded_at=iso(datetime.now(UTC)))
 
-    def _served(self, key: str, ask: Any, operation: str) -> Served | None:
-        source = Source(bucket=self._input, key=key, uri=f"s3://{self._input}/{key}")
+    def _ask(self, call: Any, operation: str, key: str) -> tuple[dict[str, Any] | None, str | None]:
+        """S3's answer, None for a missing object; or the code with which S3 forbids it."""
         with transient(operation):
             try:
-                answer = ask(Bucket=self._input, Key=key, **self._owner)
+                return call(Bucket=self._input, Key=key, **self._owner), None
             except ClientError as error:
                 code = error_code(error)
                 if code in MISSING:
-                    return None
-                if code not in FORBIDDEN and not code.startswith("KMS."):
-                    raise
-                refusal = RefusedError(Refusal.FORBIDDEN, f"S3 answered {code}.")
-                return Served(source=source, uploaded_at=iso(datetime.now(UTC)), refusal=refusal)
-        if key.endswith("/") and answer["ContentLength"] == 0:
-            return None  # a folder marker, as consoles make them
+                    return None, None
+                if code in FORBIDDEN_FOR_GOOD | FORBIDDEN_FOR_NOW or code.startswith("KMS."):
+                    return None, code
+                raise
+
+    def _source(self, key: str, **known: Any) -> Source:
+        return Source(bucket=self._input, key=key, uri=f"s3://{self._input}/{key}", **known)
+
+    def _served(self, key: str, answer: dict[str, Any] | None) -> Served | None:
+        if answer is None or (key.endswith("/") and answer["ContentLength"] == 0):
+            return None  # the latter is a folder marker, as consoles make them
         return Served(
-            source=Source(
-                bucket=source.bucket,
-                key=source.key,
-                uri=source.uri,
+            source=self._source(
+                key,
                 version_id=answer.get("VersionId"),
                 etag=answer["ETag"].strip('"'),
                 bytes=answer["ContentLength"],
             ),
             uploaded_at=iso(answer["LastModified"]),
-            content_type=answer.get("ContentType", ""),
             metadata=answer.get("Metadata", {}),
             body=answer.get("Body"),
         )

@@ -90,7 +90,7 @@ class Flow:
     def order(self, **order: Any) -> None:
         self.clients["sqs"].send_message(QueueUrl=self.url("jobs"), MessageBody=json.dumps(order))
 
-    def take(self, queue: str, count: int, seconds: float = 15) -> list[dict[str, Any]]:
+    def take(self, queue: str, count: int, seconds: float = 60) -> list[dict[str, Any]]:
         """The next `count` messages of a queue, decoded."""
         taken: list[dict[str, Any]] = []
 
@@ -115,7 +115,7 @@ class Flow:
 def until() -> Until:
     """Ask again until the answer is true, and return it; fail with the last answer when time is up."""
 
-    def wait(answer: Callable[[], Any], seconds: float = 15) -> Any:
+    def wait(answer: Callable[[], Any], seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := answer()):
             assert time.monotonic() < deadline, f"still {found!r} after {seconds} s"

@@ -82,7 +82,7 @@ def test_a_message_comes_back_when_its_worker_did_not_finish(
 ) -> None:
     flow = make_flow(clients, visibility=3, timeout=2, receives=50)
     flow.order(**order)
-    until(lambda: flow.take("seen", 1, 30)[0]["receives"] >= 2, 30)
+    until(lambda: flow.take("seen", 1)[0]["receives"] >= 2)
     until(lambda: flow.waiting("jobs") == 0)
 
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,12 @@ class Pipeline:
     def target(self) -> LocalTarget:
         return LocalTarget("dev", self.home / "home", self.port, "us-east-1")
 
-    @property
+    @cached_property
     def clients(self) -> Clients:
+        """Clients that also reach the engine after a restart, since it keeps its port."""
         return Clients(self.target.connect())
 
-    @property
+    @cached_property
     def outputs(self) -> StackOutputs:
         view = describe(self.clients, "dev")
         assert view is not None

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO, StringIO
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 from image_pipeline.faults import TransientError
+from image_pipeline.record import Refusal, RefusedError
+from image_pipeline.storage import Served, Storage
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -133,7 +136,8 @@ def test_every_log_line_of_an_image_carries_its_key_and_the_request(setting: Set
     setting.bench.put(key, picture())
     setting.handle(setting.receive(notification(setting.bench.settings.input_bucket, key)))
     logs = [line for line in setting.printed() if "_aws" not in line]
-    assert [(line["image_key"], line["request_id"], line["level"]) for line in logs] == [(key, "req-1", "INFO")]
+    assert [line["message"] for line in logs] == ["Received", "Ready"]
+    assert {(line["image_key"], line["request_id"], line["level"]) for line in logs} == {(key, "req-1", "INFO")}
 
 
 def test_an_image_becomes_one_line_of_metrics(setting: Setting) -> None:
@@ -170,6 +174,8 @@ def test_a_transient_error_comes_back_later_with_every_receive(
     event = setting.receive(notification(setting.bench.settings.input_bucket, "k"), count)
     assert setting.handle(event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
     assert low <= setting.visibility[-1] <= high
+    (line,) = [line for line in setting.printed() if "_aws" in line]
+    assert line["ImagesRetried"] == [1]
 
 
 def failing(*_: Any, **__: Any) -> Any:
@@ -182,8 +188,6 @@ def test_from_the_second_receive_on_a_crash_would_come_back_soon(setting: Settin
     setting.bench.put(key, picture())
     setting.handle(setting.receive(notification(setting.bench.settings.input_bucket, key), count=2))
     assert setting.visibility == [42 + 10]
-    (line,) = [line for line in setting.printed() if "_aws" in line]
-    assert line["ImagesRetried"] == [1]
 
 
 def test_the_last_failure_leaves_its_reason_in_the_row(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,9 +213,34 @@ def test_an_unexpected_error_is_logged_with_its_traceback_and_tried_again(
     monkeypatch.setattr(setting.module._worker.storage, "open", broken)
     event = setting.receive(notification(setting.bench.settings.input_bucket, "k"))
     assert len(setting.handle(event)["batchItemFailures"]) == 1
-    (line,) = setting.printed()
-    assert (line["level"], line["image_key"]) == ("ERROR", "k")
+    (line,) = [line for line in setting.printed() if line.get("level") == "ERROR"]
+    assert line["image_key"] == "k"
     assert "ZeroDivisionError" in line["exception"]
+
+
+def denied(bench: Bench) -> Callable[..., Any]:
+    """Storage that may look at objects and not read them."""
+
+    def open_(key: str) -> Served | None:
+        found = Storage(bench.clients["s3"], bench.settings).look(key)
+        return found and replace(found, refusal=RefusedError(Refusal.FORBIDDEN), passing=True)
+
+    return open_
+
+
+@pytest.mark.parametrize(("count", "comes_back"), [(1, True), (7, True), (8, False)])
+def test_a_denial_is_written_down_at_once_and_looked_at_again_until_the_last_receive(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, count: int, comes_back: bool
+) -> None:
+    key = setting.bench.fresh_key()
+    setting.bench.put(key, picture())
+    monkeypatch.setattr(setting.module._worker.storage, "open", denied(setting.bench))
+    event = setting.receive(notification(setting.bench.settings.input_bucket, key), count)
+    assert len(setting.handle(event)["batchItemFailures"]) == comes_back
+    row = setting.bench.row(key)
+    assert row is not None
+    assert row.failure is not None
+    assert row.failure.code is Refusal.FORBIDDEN
 
 
 @pytest.mark.parametrize("body", ["not json", {"hello": "world"}, notification("someone-elses-bucket", "k")])

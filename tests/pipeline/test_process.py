@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from PIL import Image
 
 from image_pipeline.events import ImageEvent
@@ -340,18 +340,31 @@ def test_trouble_with_s3_is_transient(bench: Bench, operation: str) -> None:
     assert bench.is_conserved(key)
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState", "KMS.DisabledException"])
-def test_an_object_that_may_not_be_read_is_failed_and_acknowledged(bench: Bench, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "passing"),
+    [("AccessDenied", True), ("KMS.DisabledException", True), ("InvalidObjectState", False), ("InvalidRequest", False)],
+)
+@pytest.mark.parametrize("may_look", [True, False])
+def test_an_object_that_may_not_be_read_is_failed_until_it_may(
+    bench: Bench, code: str, passing: bool, may_look: bool
+) -> None:
     key = bench.fresh_key()
-    bench.put(key, png())
-    s3 = Tampered(bench.clients["s3"], get_object=refuse(code, 403), head_object=refuse(code, 403))
-    assert bench.worker(s3).settle(event(bench, key)).what == "failed"
+    version = bench.put(key, png())
+    s3 = Tampered(bench.clients["s3"], get_object=refuse(code, 403))
+    if not may_look:
+        s3.on["head_object"] = refuse("403", 403)
+    outcome = bench.worker(s3).settle(event(bench, key))
+    assert (outcome.what, outcome.passing) == ("failed", passing)
     row = bench.row(key)
     assert row is not None
     assert row.failure is not None
     assert row.failure.code is Refusal.FORBIDDEN
     assert code in row.failure.reason
-    assert bench.worker(s3).settle(event(bench, key)).what == "unchanged"
+    assert row.source.version_id == (version if may_look else None)
+    again = bench.worker(s3).settle(event(bench, key))
+    assert (again.what, again.passing) == ("unchanged", passing)
+    assert bench.worker().settle(event(bench, key)).what == "ready"
+    assert bench.is_conserved(key)
 
 
 def test_a_refusal_replaces_the_outputs_of_the_picture_before(bench: Bench) -> None:
@@ -407,6 +420,59 @@ def test_a_crashed_row_is_no_verdict(bench: Bench) -> None:
     assert row.failure is not None
     assert (row.failure.code, row.failure.reason) == (Refusal.CRASHED, "PutObject failed: SlowDown")
     assert bench.worker().settle(event(bench, key)).what == "ready"
+
+
+def test_a_crash_over_an_older_recipe_keeps_the_pictures_that_are_there(bench: Bench) -> None:
+    key = bench.fresh_key()
+    bench.put(key, png())
+    bench.worker().settle(event(bench, key))
+    before = bench.outputs(key)
+    worker = bench.worker(s3=Tampered(bench.clients["s3"], put_object=refuse("SlowDown", 503)))
+    worker.settings = replace(worker.settings, recipe=recipe_from_environment({"IMGPIPE_MAX_SIDE": "29999"}))
+    with pytest.raises(TransientError):
+        worker.settle(event(bench, key), last_receive=True)
+    row = bench.row(key)
+    assert row is not None
+    assert row.status is Status.FAILED
+    assert bench.is_conserved(key)
+    assert bench.outputs(key) == before
+    assert bench.worker().settle(event(bench, key)).what == "ready"
+    assert bench.is_conserved(key)
+    assert not bench.outputs(key) & before
+
+
+def test_a_write_that_the_table_refuses_is_left_to_a_later_try_and_leaves_nothing(bench: Bench) -> None:
+    key = bench.fresh_key()
+    bench.put(key, png())
+    dynamodb = Tampered(bench.clients["dynamodb"], put_item=refuse("ThrottlingException"))
+    with pytest.raises(TransientError, match="ThrottlingException"):
+        bench.worker(dynamodb=dynamodb).settle(event(bench, key))
+    assert dynamodb.calls["put_item"] == 1
+    assert bench.outputs(key) == set()
+
+
+def test_a_table_that_never_answers_is_asked_twice_and_no_more(bench: Bench) -> None:
+    key = bench.fresh_key()
+    bench.put(key, png())
+
+    def silent(_call: Any, _arguments: dict[str, Any]) -> Any:
+        raise ReadTimeoutError(endpoint_url="test")
+
+    dynamodb = Tampered(bench.clients["dynamodb"], put_item=silent)
+    with pytest.raises(TransientError, match="ReadTimeoutError"):
+        bench.worker(dynamodb=dynamodb).settle(event(bench, key))
+    assert dynamodb.calls["put_item"] == 2
+
+
+def test_a_connection_that_died_while_the_function_was_frozen_is_no_failure(bench: Bench) -> None:
+    key = bench.fresh_key()
+    bench.put(key, png())
+
+    def dead(_call: Any, _arguments: dict[str, Any]) -> Any:
+        raise ConnectionClosedError(endpoint_url="test")
+
+    worker = bench.worker(dynamodb=Tampered(bench.clients["dynamodb"], get_item=once(dead)))
+    assert worker.settle(event(bench, key)).what == "ready"
 
 
 def test_giving_up_never_replaces_a_row_that_is_right(bench: Bench) -> None:
