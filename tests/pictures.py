@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
+from random import Random
 from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
 
+from image_pipeline.icc import write_profile
 from image_pipeline.record import Refusal
-from imgpipe.icc import display_p3, matrix_profile
+from imgpipe.icc import display_p3
 
 RGB = tuple[int, int, int]
 
@@ -105,11 +107,39 @@ def _wide(icc: bytes) -> bytes:
 
 
 DISPLAY_P3 = display_p3()
-ADOBE_RGB = matrix_profile(
-    "Adobe RGB (1998)",
-    ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)),
-    b"curv\0\0\0\0\0\0\0\1\x02\x33",
-)
+ADOBE_RGB_COLORANTS = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
+ADOBE_RGB_CURVE = b"curv\0\0\0\0\0\0\0\1\x02\x33"
+ADOBE_RGB = write_profile("Adobe RGB (1998)", ADOBE_RGB_COLORANTS, (ADOBE_RGB_CURVE,) * 3)
+
+
+def raw_profile(tags: dict[bytes, bytes], kind: bytes = b"mntrRGB XYZ ", creator: bytes = b"none") -> bytes:
+    """An ICC profile (v2) of any tags; `kind` is its class, colour space and connection space."""
+    directory, body, start = b"", b"", 132 + 12 * len(tags)
+    for tag, value in tags.items():
+        directory += tag + struct.pack(">II", start + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    head = struct.pack(">I4sI12s12s4s", start + len(body), b"none", 0x02400000, kind, bytes(12), b"acsp")
+    head += bytes(28) + struct.pack(">iii", 63190, 65536, 54061) + creator[:4] + bytes(44)
+    return head + struct.pack(">I", len(tags)) + directory + body
+
+
+def talkative_profile() -> bytes:
+    """Adobe RGB as a calibration tool writes it: MARKER is in its texts, in private tags and behind its numbers."""
+    text = b"desc\0\0\0\0" + struct.pack(">I", len(MARKER) + 1) + MARKER + bytes(79)
+    tags = {
+        b"desc": text,
+        b"cprt": b"text\0\0\0\0" + MARKER + b"\0",
+        b"dmdd": text,
+        b"mmod": b"mmod\0\0\0\0" + MARKER,
+        b"meta": b"dict\0\0\0\0" + MARKER,
+        b"chad": b"sf32\0\0\0\0" + struct.pack(">9i", *(65536, 0, 0, 0) * 2, 65536) + MARKER,
+        b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061) + MARKER,
+    }
+    for colour, vector in zip((b"r", b"g", b"b"), ADOBE_RGB_COLORANTS, strict=True):
+        numbers = struct.pack(">3i", *(round(value * 65536) for value in vector))
+        tags[colour + b"XYZ"] = b"XYZ " + MARKER[:4] + numbers + MARKER
+        tags[colour + b"TRC"] = ADOBE_RGB_CURVE + MARKER
+    return raw_profile(tags, creator=MARKER) + MARKER
 
 
 def cmyk_profile() -> bytes:
@@ -133,15 +163,7 @@ def cmyk_profile() -> bytes:
         # The way back is not used here; lcms wants a printer profile to have its table.
         b"A2B1": lut,
     }
-    directory, body, start = b"", b"", 132 + 12 * len(tags)
-    for tag, value in tags.items():
-        directory += tag + struct.pack(">II", start + len(body), len(value))
-        body += value + bytes(-len(value) % 4)
-    head = struct.pack(
-        ">I4sI4s4s4s12s4s", start + len(body), b"none", 0x02400000, b"prtr", b"CMYK", b"Lab ", bytes(12), b"acsp"
-    )
-    head += bytes(28) + struct.pack(">iii", 63190, 65536, 54061) + bytes(48)
-    return head + struct.pack(">I", len(tags)) + directory + body
+    return raw_profile(tags, b"prtrCMYKLab ")
 
 
 def _cmyk(icc: bytes | None = None) -> bytes:
@@ -255,7 +277,8 @@ def everything_planted(form: str) -> bytes:
     tags.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + MARKER
     tags.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 29: MARKER.decode()})
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + MARKER + b"</x:xmpmeta>"
-    options: dict[str, Any] = {"exif": tags.tobytes(), "xmp": xmp}
+    icc = talkative_profile()
+    options: dict[str, Any] = {"exif": tags.tobytes(), "xmp": xmp, "icc_profile": icc}
     if form == "JPEG":
         options["comment"] = MARKER
     elif form == "PNG":
@@ -264,11 +287,11 @@ def everything_planted(form: str) -> bytes:
         text = PngInfo()
         text.add_text("Comment", MARKER.decode())
         text.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        options = {"exif": tags.tobytes(), "pnginfo": text}
+        options = {"exif": tags.tobytes(), "pnginfo": text, "icc_profile": icc}
     elif form == "GIF":
         options = {"comment": MARKER}
     elif form == "TIFF":
-        options = {"tiffinfo": {270: MARKER.decode(), 315: MARKER.decode(), 700: xmp}}
+        options = {"tiffinfo": {270: MARKER.decode(), 315: MARKER.decode(), 700: xmp}, "icc_profile": icc}
     return saved(scene(), form, **options) + MARKER
 
 
@@ -327,6 +350,16 @@ def gif_of_frames(frames: int = 100_000, side: int = 64) -> bytes:
     return first[:-1] + frame * (frames - 1) + b"\x3b"
 
 
+def tiff_of(tags: dict[int, tuple[int, int, int]], order: str, big: bool) -> bytes:
+    """A TIFF's first directory and nothing else: type, number of values and value (or its place) by tag."""
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42)
+    head += struct.pack(order + ("2HQQ" if big else "IH"), *((8, 0, 16) if big else (8,)), len(tags))
+    for tag, (kind, count, value) in tags.items():
+        place = struct.pack(order + ("H" if kind == 3 else "Q" if big and count > 1 else "I"), value)
+        head += struct.pack(order + ("2HQ" if big else "2HI"), tag, kind, count) + place.ljust(8 if big else 4, b"\0")
+    return head + bytes(8)
+
+
 def _cut(data: bytes, share: float = 0.5) -> bytes:
     return data[: int(len(data) * share)]
 
@@ -372,6 +405,11 @@ BAD: dict[str, Bad] = {
         lambda: b"\xff\xd8" + (b"\xff\xe1\xff\xffExif\0\0" + bytes(65527)) * 300 + saved(scene(60, 40), "JPEG")[2:],
         Refusal.METADATA_TOO_LARGE,
     ),
+    "JPEG without components": Bad(lambda: _without_components(), Refusal.CORRUPT),
+    "JPEG with two frame headers": Bad(
+        lambda: jpeg_with(segment(0xC0, b"\x08\0\x28\0\x3c\1\1\x11\0")), Refusal.CORRUPT
+    ),
+    "GIF without a picture": Bad(lambda: saved(scene(8, 8), "GIF")[:13] + bytes(768) + b";", Refusal.CORRUPT),
     "PNG of 200,000 chunks": Bad(lambda: png(8, 8, chunk(b"teSt", b"") * 200_000), Refusal.METADATA_TOO_LARGE),
 }
 
@@ -383,12 +421,90 @@ def _resized_header(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def _without_components() -> bytes:
+    data = saved(scene(64, 64), "JPEG", progressive=True)
+    start = data.index(b"\xff\xc2")
+    return data[:start] + segment(0xC2, data[start + 4 : start + 9] + b"\0") + data[start + 19 :]
+
+
 def _wide_frame() -> bytes:
     """The canvas is small; the first frame says it is not."""
     data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
     frame = data.rindex(b"\x2c" + struct.pack("<4H", 0, 0, 8, 8))
     data[frame + 5 : frame + 9] = struct.pack("<2H", 29999, 29999)
     return bytes(data)
+
+
+def jpeg_with(*segments: bytes, **options: Any) -> bytes:
+    """A small JPEG with `segments` right behind its first two bytes."""
+    return b"\xff\xd8" + b"".join(segments) + saved(scene(60, 40), "JPEG", **options)[2:]
+
+
+def segment(code: int, body: bytes) -> bytes:
+    """A JPEG segment."""
+    return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
+
+
+def packed_png(kind: bytes, head: bytes, byte: bytes, count: int) -> bytes:
+    """A PNG with `count` chunks that unpack to 1 MB each."""
+    return png(8, 8, chunk(kind, head + zlib.compress(byte * 1_000_000, 9)) * count)
+
+
+def after_first_scan(tail: bytes) -> bytes:
+    """A progressive JPEG whose first scan is followed by more scans than any, and by `tail`."""
+    data = saved(scene(60, 40), "JPEG", progressive=True)
+    scan = data.index(b"\xff\xda")
+    return data[: scan + 12] + tail + b"\xff\xda" * 200
+
+
+def wide_curve() -> bytes:
+    """A profile of 3.8 MB whose three curves are one of 1.9 million points."""
+    count = 1_900_000
+    curve = b"curv\0\0\0\0" + struct.pack(">I", count) + bytes(2 * count)
+    return write_profile("", ADOBE_RGB_COLORANTS, (curve,) * 3)
+
+
+SLOW: dict[str, Callable[[], bytes]] = {
+    "Exif in 50,000 segments": lambda: jpeg_with(segment(0xE1, b"Exif\0\0" + bytes(154)) * 50_000),
+    "Exif hidden in segments that have no length": lambda: jpeg_with(
+        segment(0xF0, segment(0xE1, b"Exif\0\0" + bytes(154)) * 390) * 130
+    ),
+    "5 million components": lambda: jpeg_with(segment(0xC0, b"\x08\0\x28\0\x3c\x03" + bytes(64_998)) * 240),
+    "45 MB of padding between scans": lambda: after_first_scan(b"\xff" * 45_000_000),
+    "11 million empty tables between scans": lambda: after_first_scan(b"\xff\xc4\0\2" * 11_000_000),
+    "4,000 profiles": lambda: packed_png(b"iCCP", b"p\0\0", b"\0", 4000),
+    "4,000 texts that are no UTF-8": lambda: packed_png(b"iTXt", b"k\0\1\0\0\0", b"\xff", 4000),
+    "4,000 texts without a key": lambda: packed_png(b"zTXt", b"\0\0", b"\0", 4000),
+    "3 million chunks behind the end": lambda: png(8, 8, pixels=b"x") + chunk(b"teSt", b"") * 3_000_000,
+    "45 MB of junk in a GIF": lambda: saved(scene(8, 8), "GIF")[:13] + bytes(768) + b"\1" * 45_000_000,
+    "3 million comments in a GIF": lambda: saved(scene(8, 8), "GIF").replace(b",", b"!\xfe\1a\0" * 3_000_000 + b",", 1),
+    "100,000 chunks of a WebP": lambda: _with_chunks(saved(scene(8, 8), "WEBP"), b"teSt\0\0\0\0" * 99_000),
+}
+"""Files of at most 50 MB that once took a decoder, or the guard, many seconds."""
+
+
+def wrecked(data: bytes, random: Random) -> bytes:
+    """`data` after one to four accidents, most of them where the headers are."""
+    for _ in range(random.randint(1, 4)):
+        size = max(1, len(data))
+        at = min(int(size * random.random() ** random.choice((1, 3))), size - 1)
+        part = data[at : at + random.randint(1, 300)]
+        where = random.randint(0, size)
+        data = random.choice(
+            (
+                data[:at] + bytes((random.randrange(256),)) + data[at + 1 :],
+                data[:at] + random.choice((b"\0\0", b"\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff")) + data[at + 2 :],
+                data[:at],
+                data[:at] + data[at + len(part) :],
+                data[:at] + part * random.choice((2, 50)) + data[at + len(part) :],
+                data[:where] + part + data[where:],
+            )
+        )
+    return data
+
+
+def _with_chunks(webp: bytes, more: bytes) -> bytes:
+    return webp[:4] + struct.pack("<I", len(webp) - 8 + len(more)) + webp[8:] + more
 
 
 def noisy(width: int, height: int) -> Image.Image:

@@ -151,8 +151,11 @@ def _without_metadata(data: bytes) -> bytes:
     kept, position = [data[:8]], 8
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+        kind = data[position + 4 : position + 8]
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
             kept.append(data[position:end])
+        if kind == b"IEND":
+            break
         position = end
     return b"".join(kept)
 

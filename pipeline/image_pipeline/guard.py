@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .headers import Header, boxes_end_early, read_header
+from .headers import Header, boxes_end_early, check_tiff, read_header
 from .record import Refusal, RefusedError
 from .settings import INPUT_FORMATS, Limits, Recipe
 from .sniff import describe, image_format
@@ -40,6 +40,8 @@ def inspect(data: bytes, recipe: Recipe) -> Sniffed:
             f"It has {_millions(len(data))} MB, at most {_millions(recipe.limits.max_bytes)} MB.",
         )
     form = _supported(data, recipe)
+    if form == "tiff":
+        check_tiff(data, recipe.limits.max_pixels)
     header = _plugin_header(form, data) if form in _PLUGIN_MEMORY else read_header(form, data, recipe.limits.max_scans)
     check_size(form, header.width, header.height, header.bytes_per_pixel, recipe.limits)
     if header.scans > recipe.limits.max_scans:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from .record import Refusal, RefusedError
 
 MAX_HEADER_METADATA = 16_000_000
-"""Bytes of application segments that a JPEG may carry before its pixels: the most a split ICC profile can take."""
+"""Bytes of metadata in a JPEG before its pixels, or in a PNG: the most that an ICC profile split for JPEG can take."""
 
 MAX_BLOCKS = 100_000
 """Chunks, segments or blocks that are read before giving up: honest files have fewer, and each costs time."""
 
+MAX_PACKED = 256
+"""Profiles and texts of a PNG that may be packed: the decoder unpacks each of them, to at most 1 MB."""
+
+MAX_EXIF_SEGMENTS = 32
+"""Exif segments of a JPEG: one holds 64 KB, and the decoder copies all it has so far for each further one."""
+
 _JUNK = 65_536
+
+_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""A marker between the entropy-coded bytes of a JPEG that is neither padding nor a restart."""
 
 _Frame = tuple[int, int, int, bytes]
 """A JPEG frame header: marker code, width, height, and the segment behind its length."""
@@ -48,7 +59,7 @@ def read_header(form: str, data: bytes, max_scans: int) -> Header:
 
 def _jpeg(data: bytes, max_scans: int) -> Header:
     """Segments up to the first scan; the entropy-coded rest is searched for more scans only where they are decoded."""
-    position, junk, segments, metadata = 2, 0, 0, 0
+    position, junk, segments, metadata, exif = 2, 0, 0, 0, 0
     frame: _Frame | None = None
     while True:
         start = position
@@ -66,18 +77,25 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
             continue
         if code == 0xD9:
             break
+        if code in _NO_MARKERS:
+            # Decoders disagree on whether these have a length: nothing behind one can be trusted to be seen alike.
+            raise RefusedError(Refusal.CORRUPT, f"It has a segment of the unknown kind {code:02X}.")
         length = _big(data, position, 2)
         if length < 2 or position + length > len(data):
             break
-        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+        if code in _FRAMES:
+            if frame or length < 8 or length != 8 + 3 * data[position + 7]:
+                raise RefusedError(Refusal.CORRUPT, "Its frame header is damaged.")
             body = data[position + 2 : position + length]
             frame = (code, _big(body, 3, 2), _big(body, 1, 2), body)
         elif code == 0xDA:
             return _jpeg_header(data, frame, position, max_scans)
-        elif code >= 0xE0:
-            metadata += length
-            if metadata > MAX_HEADER_METADATA:
-                raise RefusedError(Refusal.METADATA_TOO_LARGE, f"At most {MAX_HEADER_METADATA // 1_000_000} MB.")
+        metadata += length
+        if metadata > MAX_HEADER_METADATA:
+            raise RefusedError(Refusal.METADATA_TOO_LARGE, f"At most {MAX_HEADER_METADATA // 1_000_000} MB.")
+        exif += code == 0xE1 and data.startswith(b"Exif\0\0", position + 2)
+        if exif > MAX_EXIF_SEGMENTS:
+            raise RefusedError(Refusal.METADATA_TOO_LARGE, f"It has more than {MAX_EXIF_SEGMENTS} Exif segments.")
         segments += 1
         position += length
     if segments > MAX_BLOCKS:
@@ -85,6 +103,10 @@ def _jpeg(data: bytes, max_scans: int) -> Header:
     if junk > _JUNK:
         raise RefusedError(Refusal.CORRUPT, "There is no picture behind the header.")
     raise RefusedError(Refusal.TRUNCATED, "It ends before the first line of the picture.")
+
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_NO_MARKERS = frozenset((*range(0x02, 0xC0), 0xC8, 0xDE, 0xDF, *range(0xF0, 0xFE)))
 
 
 def _jpeg_header(data: bytes, frame: _Frame | None, scan: int, max_scans: int) -> Header:
@@ -95,6 +117,8 @@ def _jpeg_header(data: bytes, frame: _Frame | None, scan: int, max_scans: int) -
     if body[0] != 8:
         raise RefusedError(Refusal.UNSUPPORTED_TYPE, f"It is a {body[0]}-bit JPEG; 8-bit ones are supported.")
     components = body[5]
+    if components not in (1, 3, 4):
+        raise RefusedError(Refusal.CORRUPT, f"It has {components} components.")
     factors = [(body[7 + 3 * n] >> 4) * (body[7 + 3 * n] & 15) for n in range(components)]
     # libjpeg keeps every coefficient of a picture that comes in several scans (2 bytes each), and then reads all
     # scans before the first line. One interleaved scan is decoded line by line, and nothing after it is read.
@@ -116,22 +140,23 @@ def _count_scans(data: bytes, first: int, enough: int) -> int:
     if scans <= enough:
         return scans
     scans, position = 1, first
-    while scans <= enough and (position := data.find(b"\xff", position)) >= 0 and position + 4 <= len(data):
-        code = data[position + 1]
-        position += 1 if code == 0xFF else 2
-        if code == 0xD9:
-            break
-        scans += code == 0xDA
-        if 0xC0 <= code < 0xFF and not 0xD0 <= code <= 0xD8:
-            position += _big(data, position, 2)
-    return scans
+    for _ in range(MAX_BLOCKS):
+        marker = _SEGMENT.search(data, position)
+        if scans > enough or marker is None or data[marker.start() + 1] == 0xD9:
+            return scans
+        scans += data[marker.start() + 1] == 0xDA
+        position = marker.end()
+        if position + 2 > len(data):
+            return scans
+        position += _big(data, position, 2)
+    raise RefusedError(Refusal.METADATA_TOO_LARGE, f"It has more than {MAX_BLOCKS:,} segments.")
 
 
 def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
         raise RefusedError(Refusal.CORRUPT if len(data) > 16 else Refusal.TRUNCATED, "It has no header.")
     width, height = _big(data, 16, 4), _big(data, 20, 4)
-    frames, ends_early = 1, True
+    frames, packed, metadata, ends_early = 1, 0, 0, True
     position = 8
     for _ in range(MAX_BLOCKS):
         if position + 12 > len(data):
@@ -139,6 +164,12 @@ def _png(data: bytes) -> Header:
         length, kind = _big(data, position, 4), data[position + 4 : position + 8]
         if kind == b"acTL" and length >= 8:
             frames = max(1, _big(data, position + 8, 4))
+        metadata += length if kind in (b"iCCP", b"zTXt", b"iTXt", b"tEXt", b"eXIf") else 0
+        if metadata > MAX_HEADER_METADATA:
+            raise RefusedError(Refusal.METADATA_TOO_LARGE, f"At most {MAX_HEADER_METADATA // 1_000_000} MB.")
+        packed += kind in (b"iCCP", b"zTXt", b"iTXt")
+        if packed > MAX_PACKED:
+            raise RefusedError(Refusal.METADATA_TOO_LARGE, f"It has more than {MAX_PACKED} profiles and texts.")
         position += length + 12
         if kind == b"IEND":
             ends_early = False
@@ -179,8 +210,12 @@ def _gif(data: bytes) -> Header:
         position += 1
         blocks += 1
         if not frames and blocks > MAX_BLOCKS:
-            raise RefusedError(Refusal.METADATA_TOO_LARGE, f"More than {MAX_BLOCKS:,} blocks precede the picture.")
-    return Header(width=width, height=height, bytes_per_pixel=5, frames=max(1, frames), ends_early=ends_early)
+            break
+    if not frames and blocks > MAX_BLOCKS:
+        raise RefusedError(Refusal.METADATA_TOO_LARGE, f"More than {MAX_BLOCKS:,} blocks precede the picture.")
+    if not frames:
+        raise RefusedError(Refusal.TRUNCATED if ends_early else Refusal.CORRUPT, "It has no picture.")
+    return Header(width=width, height=height, bytes_per_pixel=5, frames=frames, ends_early=ends_early)
 
 
 def _gif_palette(flags: int) -> int:
@@ -225,6 +260,29 @@ def boxes_end_early(data: bytes) -> bool:
             return False  # 0: the box reaches to the end, wherever that is
         position += size
     return position > len(data)
+
+
+def check_tiff(data: bytes, max_pixels: int) -> None:
+    """Raise RefusedError for a TIFF whose directory makes its reader build millions of objects, or one huge tile."""
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    # BigTIFF has the version 43, and twice the width in most places.
+    count_size, word = (8, 8) if number(2, 2) == 43 else (2, 4)
+    start, tile = number(word, word), {322: 1, 323: 1}
+    count, start = number(start, count_size), start + count_size
+    entry = 4 + 2 * word
+    for at in range(start, min(start + entry * min(count, MAX_BLOCKS), len(data)), entry):
+        tag, kind, values = number(at, 2), number(at + 2, 2), number(at + 4, word)
+        # Bytes, text and undefined values stay one object, all others become one each.
+        if values > MAX_BLOCKS and kind not in (1, 2, 7):
+            raise RefusedError(Refusal.METADATA_TOO_LARGE, f"A tag has more than {MAX_BLOCKS:,} values.")
+        if tag in tile:
+            tile[tag] = max(tile[tag], number(at + 4 + word, {3: 2, 8: 2, 16: 8}.get(kind, 4)))
+    if tile[322] * tile[323] > max_pixels:
+        raise RefusedError(Refusal.TOO_MANY_PIXELS, f"A tile of it is {tile[322]} × {tile[323]}.")
 
 
 _READERS: dict[str, Callable[[bytes], Header]] = {"png": _png, "gif": _gif, "webp": _webp}

@@ -115,6 +115,8 @@ class Worker:
             timings["get"] = _since(started)
             rendered = render(data, recipe)
         except RefusedError as refused:
+            if refused.__cause__ is not None:
+                logger.info("Refused, for the decoder said %r", refused.__cause__)
             timings["total"] = _since(started)
             return replace(self._failed(served, event, refused.code, refused.reason), timings_ms=timings)
         finally:

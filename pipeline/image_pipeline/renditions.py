@@ -9,7 +9,7 @@ from time import perf_counter
 from PIL import Image
 
 from .colour import Colour, interpret
-from .decode import Decoded, decode
+from .decode import Decoded, decode, refusing
 from .encode import CONTENT_TYPES, EXTENSIONS, GREY_MODES, encode, output_format
 from .geometry import Size, centre_square, covering, covers, inside
 from .guard import Sniffed, inspect
@@ -66,17 +66,20 @@ class Rendered:
 def render(data: bytes, recipe: Recipe) -> Rendered:
     """Make every picture of `recipe` from the bytes of one image.
 
-    Raises RefusedError for whatever cannot be processed, and MemoryError where there is too little of it.
+    Raises RefusedError for whatever cannot be processed, its cause being what a decoder raised, and MemoryError where
+    there is too little of it.
     """
-    sniffed = inspect(data, recipe)
-    stored = (sniffed.width, sniffed.height)
-    specs = [spec for spec in _all_specs(recipe) if max(stored) >= spec.min_side]
-    started = perf_counter()
-    decoded = decode(data, sniffed, _wanted(stored, specs))
-    exif = exif_facts(data if sniffed.format == "tiff" else decoded.exif)
-    # Pillow turns a TIFF upright as it loads it.
-    orientation = 1 if sniffed.format == "tiff" else int(exif.get("orientation", 1))
-    colour = interpret(decoded.icc, decoded.image.mode)
+    # Whatever goes wrong while a stranger's bytes are read is the fault of the bytes: no retry would mend it.
+    with refusing(ends_early=False):
+        sniffed = inspect(data, recipe)
+        stored = (sniffed.width, sniffed.height)
+        specs = [spec for spec in _all_specs(recipe) if max(stored) >= spec.min_side]
+        started = perf_counter()
+        decoded = decode(data, sniffed, _wanted(stored, specs))
+        exif = exif_facts(data if sniffed.format == "tiff" else decoded.exif)
+        # Pillow turns a TIFF upright as it loads it.
+        orientation = 1 if sniffed.format == "tiff" else int(exif.get("orientation", 1))
+        colour = interpret(decoded.icc, decoded.image.mode)
     decoded_at = perf_counter()
     chain = _Chain(decoded, stored, colour, orientation)
     # From the largest to the smallest, so that each is made from the one before.
@@ -178,7 +181,7 @@ class _Encoder:
     def __init__(self, sniffed: Sniffed, mode: str, colour: Colour) -> None:
         self.notes: list[str] = []
         self._source, self._mode = sniffed.format, mode
-        self._icc = colour.embed.data if colour.embed else None
+        self._icc = colour.embed.clean if colour.embed else None
         self._files: dict[tuple[int, str], bytes] = {}
 
     def picture(self, spec: RenditionSpec, image: Image.Image) -> Picture:

@@ -9,14 +9,18 @@ import zlib
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
+from random import Random
+from time import process_time
 
 import pictures
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from image_pipeline import renditions
 from image_pipeline.guard import inspect
+from image_pipeline.headers import check_tiff
 from image_pipeline.record import Refusal, RefusedError
 from image_pipeline.renditions import render
 from image_pipeline.settings import INPUT_FORMATS, Limits, Recipe
@@ -37,6 +41,33 @@ def test_a_bad_file_is_refused_with_its_code(name: str) -> None:
     with pytest.raises(RefusedError) as caught:
         render(bad.make(), replace(Recipe(), formats=(*Recipe().formats, *bad.formats)))
     assert caught.value.code is bad.refusal
+
+
+@pytest.mark.parametrize("name", pictures.SLOW)
+def test_no_file_keeps_a_worker_busy(name: str) -> None:
+    data = pictures.SLOW[name]()
+    assert len(data) <= Limits().max_bytes
+    started = process_time()
+    with suppress(RefusedError):
+        render(data, Recipe())
+    assert process_time() - started < 5
+
+
+def test_a_refusal_names_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a decoder, or a reader of ours, raised stays visible to whoever logs the refusal."""
+    data = pictures.saved(pictures.scene(60, 40), "JPEG")
+    monkeypatch.setattr(renditions, "exif_facts", lambda _: {}["missing"])
+    with pytest.raises(RefusedError) as caught:
+        render(data, Recipe())
+    assert caught.value.code is Refusal.CORRUPT
+    assert isinstance(caught.value.__cause__, KeyError)
+
+    def out_of_memory(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(renditions, "exif_facts", out_of_memory)
+    with pytest.raises(MemoryError):
+        render(data, Recipe())
 
 
 @pytest.mark.parametrize("name", pictures.GOOD)
@@ -189,6 +220,7 @@ def test_a_damaged_chunk_of_a_png_never_costs_its_pixels(chunk: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["PNG", "orientation 1", "WebP", "animated GIF", "AVIF", "TIFF", "BMP"])
+@settings(deadline=None)  # a busy machine is no finding
 @given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=6))
 def test_no_damage_makes_anything_but_a_refusal(name: str, cut: float, flips: list[tuple[float, int]]) -> None:
     data = bytearray(_small(name))
@@ -199,14 +231,37 @@ def test_no_damage_makes_anything_but_a_refusal(name: str, cut: float, flips: li
         render(bytes(data[: round(cut * len(data))] if len(flips) % 2 else data), small)
 
 
+@pytest.mark.parametrize("name", ["PNG", "orientation 1", "progressive JPEG", "WebP", "animated GIF"])
+def test_a_thousand_wrecks_are_refused_or_rendered_quickly(name: str) -> None:
+    """Bytes flipped, parts lost, doubled and moved, lengths that lie: always the same ones."""
+    random, data = Random(name), _small(name)
+    for _ in range(200):
+        wreck = pictures.wrecked(data, random)
+        started = process_time()
+        with suppress(RefusedError):
+            render(wreck, Recipe())
+        assert process_time() - started < 5, wreck.hex()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "BigTIFF"])
+def test_a_tiff_is_refused_for_its_directory_before_a_reader_sees_it(order: str, big: bool) -> None:
+    assert refusal(pictures.tiff_of({273: (4, 12_000_000, 8)}, order, big)).code is Refusal.METADATA_TOO_LARGE
+    tile = {322: (3, 1, 60_000), 323: (4, 1, 60_000)}
+    assert refusal(pictures.tiff_of(tile, order, big)).code is Refusal.TOO_MANY_PIXELS
+    check_tiff(pictures.tiff_of({34675: (7, 500_000, 8)}, order, big), 1)  # a profile is one value to its reader
+
+
 _MADE: dict[str, bytes] = {}
 
 
 def _small(name: str) -> bytes:
     if name not in _MADE:
         image = pictures.scene(48, 32)
-        form = {"orientation 1": "JPEG", "animated GIF": "GIF"}.get(name, name.upper())
-        _MADE[name] = pictures.saved(image, form)
+        form = {"orientation 1": "JPEG", "progressive JPEG": "JPEG", "animated GIF": "GIF"}.get(name, name.upper())
+        _MADE[name] = pictures.saved(
+            image, form, progressive=name == "progressive JPEG", icc_profile=pictures.ADOBE_RGB
+        )
     return _MADE[name]
 
 
