@@ -1,7 +1,5 @@
 """The entry: answers --version and --help at once, and leaves the rest to imgpipe.app."""
 
-from __future__ import annotations
-
 import os
 import sys
 

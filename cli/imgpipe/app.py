@@ -12,10 +12,11 @@ from typer._click.exceptions import ClickException, UsageError
 from typer._click.formatting import HelpFormatter
 
 from imgpipe import __version__, help
-from imgpipe.commands.base import GLOBALS
+from imgpipe.commands.base import GIVEN, GLOBALS
 from imgpipe.console import Console
 from imgpipe.errors import ExitStatus, ImgpipeError
 from imgpipe.failures import explain
+from imgpipe.hints import reaching
 
 COMPLETE = "_IMGPIPE_COMPLETE"
 """Set by the shell functions of --install-completion; the answer is then for the shell."""
@@ -25,8 +26,9 @@ def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit status. Only BrokenPipeError escapes: then there is nobody to tell."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console = Console(json="--json" in options)
+    meta: dict[str, Any] = {}
     try:
-        return _invoke(arguments)
+        return _invoke(arguments, meta)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
@@ -37,18 +39,25 @@ def run(arguments: list[str]) -> int:
         if "--debug" in options:
             console.traceback()
         failure = explain(error)
+    failure.hint = reaching(meta.get(GIVEN, {}), failure.hint)
     console.error(failure)
     return int(failure.status)
 
 
-def _invoke(arguments: list[str]) -> int:
-    """Parse and run. Typer's own main would turn a closed pipe and Ctrl-C into statuses of its own."""
+def _invoke(arguments: list[str], meta: dict[str, Any]) -> int:
+    """Parse and run; `meta` receives what the parser and the command leave in the context.
+
+    Typer's own main would turn a closed pipe and Ctrl-C into statuses of its own.
+    """
     group = root()
     if COMPLETE in os.environ:
         group.main(arguments, prog_name="imgpipe", complete_var=COMPLETE)
     try:
         with group.make_context("imgpipe", arguments) as context:
-            group.invoke(context)
+            try:
+                group.invoke(context)
+            finally:
+                meta.update(context.meta)
     except typer.Exit as end:
         return end.exit_code
     return 0

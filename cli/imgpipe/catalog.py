@@ -6,6 +6,7 @@ import base64
 import heapq
 import itertools
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 
 from image_pipeline.record import SHARDS, ImageRecord
 from imgpipe.aws import Clients
-from imgpipe.errors import usage
+from imgpipe.errors import ImgpipeError, usage
 
 LOOK_BACK = 31
 """Days that a listing of a large table goes back before it offers a token to look further."""
@@ -55,6 +56,9 @@ class Page:
     next: str | None
 
 
+_TRIES, _FIRST_PAUSE = 7, 0.05  # 6 seconds in all
+
+
 def row(clients: Clients, table: str, key: str) -> ImageRecord | None:
     """The record of one image as the table holds it now; None when there is no row."""
     response = clients["dynamodb"].get_item(TableName=table, Key={"image_key": {"S": key}}, ConsistentRead=True)
@@ -62,10 +66,11 @@ def row(clients: Clients, table: str, key: str) -> ImageRecord | None:
 
 
 def rows(clients: Clients, table: str, keys: Sequence[str]) -> dict[str, ImageRecord]:
-    """The records of those keys that have a row now, by key."""
+    """The records of those keys that have a row now, by key. Raises `throttled` when DynamoDB goes on refusing."""
     found: dict[str, ImageRecord] = {}
     # DynamoDB answers for at most 100 keys at once, and may leave some of them for the next question.
     waiting = [{"image_key": {"S": key}} for key in keys]
+    refused = 0
     while waiting:
         batch, waiting = waiting[:100], waiting[100:]
         asked = {table: {"Keys": batch, "ConsistentRead": True}}
@@ -73,7 +78,13 @@ def rows(clients: Clients, table: str, keys: Sequence[str]) -> dict[str, ImageRe
         for item in response["Responses"].get(table, ()):
             record = ImageRecord.from_item(_plain(item))
             found[record.image_key] = record
-        waiting += response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        left = response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        waiting += left
+        refused = refused + 1 if left else 0
+        if left:
+            if refused > _TRIES:
+                raise ImgpipeError("throttled", f"DynamoDB has no capacity for the table {table}.", "imgpipe status")
+            time.sleep(_FIRST_PAUSE * 2 ** (refused - 1))
     return found
 
 

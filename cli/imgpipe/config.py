@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
+from imgpipe.hints import FLAGS
 
 TARGETS = ("local", "localstack", "aws")
 FILE = "imgpipe.toml"
+
+_DEFAULTS = {"target": "local", "stage": "dev", "region": "us-east-1"}
 
 _TEXTS = {
     "target": "one of local, localstack, aws",
@@ -32,7 +35,10 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Where to run and what to make. `parameters` are the stack's, each a string as CloudFormation takes it."""
+    """Where to run and what to make. `parameters` are the stack's, each a string as CloudFormation takes it.
+
+    `given` are the options of the command line that another command would have to repeat to run in the same place.
+    """
 
     target: str
     stage: str
@@ -42,6 +48,7 @@ class Config:
     endpoint_url: str | None = None
     port: int | None = None
     parameters: Mapping[str, str]
+    given: Mapping[str, str]
 
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path) -> Config:
@@ -53,10 +60,14 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path) 
     found = find(directory, _home_folder(environ))
     file = _read(found) if found else {}
 
-    def choose(name: str, default: str | None = None) -> str | None:
-        return flags.get(name) or environ.get(f"IMGPIPE_{name.upper()}") or file.get(name) or default
+    def standing(name: str) -> str | None:
+        variable = "IMGPIPE_ENDPOINT" if name == "endpoint_url" else f"IMGPIPE_{name.upper()}"
+        return environ.get(variable) or file.get(name) or _DEFAULTS.get(name)
 
-    target, stage = choose("target", "local"), choose("stage", "dev")
+    def choose(name: str) -> str | None:
+        return flags.get(name) or standing(name)
+
+    target, stage = choose("target"), choose("stage")
     if target not in TARGETS:
         raise ImgpipeError(
             "unknown_target", f"There is no target {target!r}.", "choose local, localstack or aws", ExitStatus.USAGE
@@ -67,13 +78,14 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path) 
 
     return Config(
         target=target,
-        stage=validate_stage(stage or "dev"),
-        region=choose("region", "us-east-1") or "",
+        stage=validate_stage(stage or ""),
+        region=choose("region") or "",
         profile=choose("profile"),
-        endpoint_url=flags.get("endpoint_url") or environ.get("IMGPIPE_ENDPOINT"),
+        endpoint_url=choose("endpoint_url"),
         home=_state(environ),
         port=_port(environ),
         parameters=_parameters(file),
+        given={name: flags[name] for name in FLAGS if flags.get(name) and flags[name] != standing(name)},
     )
 
 

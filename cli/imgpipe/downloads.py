@@ -6,14 +6,18 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from image_pipeline.record import ImageRecord
+from image_pipeline.record import ImageRecord, Output
 from imgpipe.aws import Clients
 from imgpipe.errors import ExitStatus, ImgpipeError
+
+ORIGINAL, THUMBNAIL = "original", "thumbnail"
+"""The names of two pieces that every recipe has; no rendition may take them."""
 
 _CHUNK = 1 << 20
 _LONGEST = 200
@@ -23,7 +27,7 @@ _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One object to fetch: "original" or a rendition's name, where it lies, and a file name that is safe to write."""
+    """One object to fetch: its name (ORIGINAL, THUMBNAIL or a rendition's), where it lies, and a safe file name."""
 
     name: str
     bucket: str
@@ -35,21 +39,34 @@ class Piece:
 def original(bucket: str, key: str, record: ImageRecord | None) -> Piece:
     """The image as it was uploaded: the version that was processed, or whatever S3 serves where there is no row."""
     version = record.source.version_id if record else None
-    return Piece("original", bucket, key, safe_name(key), version)
+    return Piece(ORIGINAL, bucket, key, safe_name(key), version)
 
 
 def rendition(record: ImageRecord, name: str) -> Piece:
-    """One of the pictures that were made; `thumbnail` is the thumbnail whatever its size. Raises no_such_rendition."""
-    wanted = record.thumbnail if name == "thumbnail" else next((o for o in record.outputs if o.name == name), None)
-    if wanted is None:
-        made = ", ".join(output.name for output in record.outputs)
-        why = f"{record.image_key} has {made}" if made else f"nothing was made of {record.image_key}"
-        hint = f"imgpipe meta {record.image_key}"
-        raise ImgpipeError("no_such_rendition", f"There is no rendition {name}: {why}.", hint)
-    suffix = PurePosixPath(wanted.key).suffix
+    """One of the pictures that were made; "thumbnail" is the thumbnail whatever its size. Raises no_such_rendition."""
+    wanted = next((one for one in record.renditions if one.name == name), None)
+    # Where no rendition has the thumbnail's own name, such as "64", that means the thumbnail as well.
+    if record.thumbnail is not None and name in (THUMBNAIL, *(() if wanted else (record.thumbnail.name,))):
+        wanted = record.thumbnail
+    if wanted is not None:
+        return _made(record, wanted)
+    made = ", ".join(piece.name for piece in made_of(record))
+    why = f"{record.image_key} has {made}" if made else f"nothing was made of {record.image_key}"
+    hint = f"imgpipe meta {shlex.quote(record.image_key)}"
+    raise ImgpipeError("no_such_rendition", f"There is no rendition {name}: {why}.", hint)
+
+
+def made_of(record: ImageRecord) -> list[Piece]:
+    """Everything that was made of an image, each under a file name of its own."""
+    return [_made(record, output) for output in record.outputs]
+
+
+def _made(record: ImageRecord, output: Output) -> Piece:
+    name = THUMBNAIL if output is record.thumbnail else output.name
+    suffix = PurePosixPath(output.key).suffix
     suffix = suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""
     stem = Path(safe_name(record.image_key)).stem
-    return Piece(name, wanted.bucket, wanted.key, f"{stem}-{wanted.name}{suffix}")
+    return Piece(name, output.bucket, output.key, f"{stem}-{name}{suffix}")
 
 
 def safe_name(key: str) -> str:

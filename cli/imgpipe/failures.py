@@ -31,14 +31,33 @@ def explain(error: BaseException) -> ImgpipeError:
     )
 
 
+def is_remote(error: BaseException) -> bool:
+    """Whether AWS, or the way to it, was what failed: a single look that fails so says nothing about the next."""
+    return _from_botocore(error) is not None or (isinstance(error, ImgpipeError) and error.code == "throttled")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether asking again, and nothing else, may help: nobody answered, or the service was busy or broken."""
+    if not is_remote(error):
+        return False
+    answer = getattr(error, "response", None)
+    if answer is None:
+        return explain(error).status is not ExitStatus.CREDENTIALS
+    code = str(answer.get("Error", {}).get("Code", ""))
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status == 429 or status >= 500 or any(word in code for word in ("Throttl", "TooMany", "LimitExceeded"))
+
+
 def _from_botocore(error: BaseException) -> ImgpipeError | None:
     # Whoever raised one of these has imported botocore; nobody else has to wait for it.
     if (botocore := sys.modules.get("botocore.exceptions")) is None:
         return None
     exceptions: Any = botocore
-    if isinstance(error, exceptions.HTTPClientError):
-        url = error.kwargs.get("endpoint_url", "the endpoint")
-        return not_up(f"Nothing answers at {url}.", "imgpipe status, then imgpipe up")
+    if isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):
+        # The address of a request ends in a bucket and a key; who does not answer is the host.
+        scheme, _, rest = str(error.kwargs.get("endpoint_url", "")).partition("://")
+        where = f"{scheme}://{rest.partition('/')[0]}" if rest else "the endpoint"
+        return not_up(f"Nothing answers at {where}.", "imgpipe status, then imgpipe up")
     if type(error).__name__ in _CREDENTIALS:
         return ImgpipeError("credentials", _sentence(error), "aws configure", ExitStatus.CREDENTIALS)
     if isinstance(error, exceptions.ClientError):

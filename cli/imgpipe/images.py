@@ -6,21 +6,25 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from image_pipeline.record import ImageRecord, Refusal, Status
 from imgpipe import catalog
 from imgpipe.aws import Clients
-from imgpipe.failures import explain
+from imgpipe.failures import explain, is_remote, may_pass
 from imgpipe.sources import Item
 
 State = Literal["ready", "failed", "timed_out", "deleted", "not_sent", "sent"]
 
 # Printable ASCII but the percent sign, which begins an encoded byte.
 _PLAIN = "".join(chr(n) for n in range(0x20, 0x7F) if chr(n) != "%")
-_CRASH_GRACE = 5.0
+# A worker that may still be at it when the row says "crashed" has at most the function's timeout left.
+_CRASH_GRACE = 60.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _PAUSE_PER_IMAGE = 0.03, 1.0, 0.002
 
 
@@ -35,20 +39,33 @@ class Result:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The version that S3 made of an item, and when (UTC, by S3's clock)."""
+
+    version_id: str | None
+    at: datetime
+
+
 @dataclass(slots=True)
 class _Pending:
     item: Item
-    version_id: str | None
+    sent: Sent
     look_at: float
     pause: float = 0.5
-    crashed_at: float | None = None
+    crashed: ImageRecord | None = None
+    crashed_at: float = 0.0
+
+    def result(self, state: State, record: ImageRecord | None = None, error: str = "") -> Result:
+        return Result(self.item, state, self.sent.version_id, record, error)
 
 
 class Upload:
     """Sends items with `concurrency` threads and waits for their rows.
 
     `results()` yields a Result for each item as it is decided. It gives up on what is left when nothing at all was
-    decided for `timeout` seconds. `sent` counts what has reached S3.
+    decided for `timeout` seconds; a look at the table that fails is no news, and the next one may succeed. `sent`
+    counts what has reached S3.
     """
 
     def __init__(
@@ -85,7 +102,7 @@ class Upload:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _sent(self, sending: dict[Future[str | None], Item], waiting: Waiter, seconds: float) -> Iterator[Result]:
+    def _sent(self, sending: dict[Future[Sent], Item], waiting: Waiter, seconds: float) -> Iterator[Result]:
         """What has reached S3 within the next `seconds`, handed over to be waited for."""
         if not sending:
             time.sleep(max(0.0, seconds))
@@ -100,7 +117,7 @@ class Upload:
             if self._wait:
                 waiting.add(item, future.result())
             else:
-                yield Result(item, "sent", version_id=future.result())
+                yield Result(item, "sent", version_id=future.result().version_id)
 
 
 class Waiter:
@@ -109,30 +126,51 @@ class Waiter:
     def __init__(self, clients: Clients, bucket: str, table: str) -> None:
         self._clients, self._bucket, self._table = clients, bucket, table
         self.pending: dict[str, _Pending] = {}
+        self._trouble: Exception | None = None
 
-    def add(self, item: Item, version_id: str | None) -> None:
+    def add(self, item: Item, sent: Sent) -> None:
         """Wait for this item too."""
-        self.pending[item.key] = _Pending(item, version_id, look_at=time.monotonic() + 2)
+        self.pending[item.key] = _Pending(item, sent, look_at=time.monotonic() + 2)
 
     def poll(self) -> Iterator[Result]:
-        """One look at the table; yields what is decided now."""
+        """One look at the table; yields what is decided now. What AWS fails to answer stays pending."""
         if not self.pending:
             return
-        found = catalog.rows(self._clients, self._table, list(self.pending))
+        self._trouble = None
+        with self._remembering():
+            found = catalog.rows(self._clients, self._table, list(self.pending))
+        if self._trouble:
+            return
         for key, one in list(self.pending.items()):
-            if result := self._decide(one, found.get(key)):
+            result = None
+            with self._remembering():
+                result = self._decide(one, found.get(key))
+            if result:
                 del self.pending[key]
                 yield result
 
     def give_up(self, seconds: float) -> Iterator[Result]:
-        """Everything that is still pending, as timed out."""
+        """Everything that is still pending: failed where the row says so for now, else timed out."""
+        why = f"; the last look failed: {explain(self._trouble).message}" if self._trouble else ""
         for one in self.pending.values():
-            yield Result(one.item, "timed_out", one.version_id, error=f"no record after {seconds:g} s without news")
+            if one.crashed:
+                yield one.result("failed", one.crashed)
+            else:
+                yield one.result("timed_out", error=f"no record after {seconds:g} s without news{why}")
         self.pending.clear()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not is_remote(error):
+                raise
+            self._trouble = error
 
     def _decide(self, one: _Pending, record: ImageRecord | None) -> Result | None:
         now = time.monotonic()
-        if record is not None and record.source.version_id == one.version_id:
+        if record is not None and (record.source.version_id == one.sent.version_id or _denied_since(one.sent, record)):
             return self._settled(one, record, now)
         # Another row, or none, for long: someone may have replaced or deleted the object meanwhile.
         if now < one.look_at:
@@ -140,8 +178,8 @@ class Waiter:
         one.look_at, one.pause = now + one.pause, min(one.pause * 2, 5.0)
         current = serves(self._clients, self._bucket, one.item.key)
         if current is None and record is None:
-            return Result(one.item, "deleted", one.version_id, error="the object was deleted meanwhile")
-        if current is not None and current["VersionId"] != one.version_id and record is not None:
+            return one.result("deleted", error="the object was deleted meanwhile")
+        if current is not None and current["VersionId"] != one.sent.version_id and record is not None:
             newer = record.source.version_id == current["VersionId"]
             return self._settled(one, record, now) if newer else None
         return None
@@ -149,13 +187,20 @@ class Waiter:
     @staticmethod
     def _settled(one: _Pending, record: ImageRecord, now: float) -> Result | None:
         if record.status is Status.READY:
-            return Result(one.item, "ready", one.version_id, record)
-        # A last attempt writes "crashed" before it begins, and replaces it when it survives.
-        if record.failure is not None and record.failure.code is Refusal.CRASHED:
-            one.crashed_at = one.crashed_at or now
+            return one.result("ready", record)
+        # A last attempt writes this very sentence before it begins, and replaces it if it survives.
+        if record.failure is not None and record.failure.reason == Refusal.CRASHED.sentence:
+            if one.crashed is None or one.crashed.revision != record.revision:
+                one.crashed, one.crashed_at = record, now
             if now - one.crashed_at < _CRASH_GRACE:
                 return None
-        return Result(one.item, "failed", one.version_id, record)
+        return one.result("failed", record)
+
+
+def _denied_since(sent: Sent, record: ImageRecord) -> bool:
+    """Whether the row says that an object without a known version may not be read, and was written after ours came."""
+    denied = record.status is Status.FAILED and record.source.version_id is None
+    return denied and datetime.fromisoformat(record.processed_at) >= sent.at
 
 
 def serves(clients: Clients, bucket: str, key: str) -> dict[str, Any] | None:
@@ -187,15 +232,20 @@ def remove(clients: Clients, bucket: str, keys: Sequence[str]) -> None:
 def wait_until_gone(clients: Clients, table: str, keys: Sequence[str], timeout: float) -> list[str]:
     """Wait until none of the keys has a row; returns the keys that still have one after `timeout` seconds."""
     left, pause, deadline = list(keys), _SHORTEST_PAUSE, time.monotonic() + timeout
-    while left := list(catalog.rows(clients, table, left)):
-        if time.monotonic() > deadline:
-            break
+    while True:
+        try:
+            left = list(catalog.rows(clients, table, left))
+        except Exception as error:
+            if not may_pass(error):
+                raise
+        if not left or time.monotonic() > deadline:
+            return left
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
-    return left
 
 
-def _put(s3: Any, bucket: str, item: Item, user: str) -> str | None:
+def _put(s3: Any, bucket: str, item: Item, user: str) -> Sent:
+    begun = datetime.now(UTC)
     with item.open() as body:
         response = s3.put_object(
             Bucket=bucket,
@@ -205,5 +255,5 @@ def _put(s3: Any, bucket: str, item: Item, user: str) -> str | None:
             # Header values are ASCII; the function decodes what is encoded here.
             Metadata={"user": quote(user, safe=_PLAIN)},
         )
-    version: str | None = response.get("VersionId")
-    return version
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return Sent(response.get("VersionId"), parsedate_to_datetime(date) if date else begun)

@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from image_pipeline.sniff import HEAD, describe, image_format
 from imgpipe.errors import ImgpipeError, usage
 
-_HEAD = 32
 _UNKNOWN = "application/octet-stream"
-_FTYP = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic"}
-_MAGIC = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"BM", "image/bmp"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +27,18 @@ class Item:
         """The bytes, from the beginning."""
         return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb")
 
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
-def sniff(head: bytes) -> str | None:
-    """The media type that a file's first bytes show; None when they are no image's."""
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:8] == b"ftyp":
-        return _FTYP.get(head[8:12])
-    return next((media for magic, media in _MAGIC if head.startswith(magic)), None)
+
+def media_type(head: bytes) -> str | None:
+    """The media type that a file's first HEAD bytes show; None when they are no image's."""
+    if form := image_format(head):
+        return f"image/{form}"
+    # The pipeline refuses it, with words that help: better than leaving a phone's photos out without any.
+    return "image/heic" if describe(head) == "HEIC" else None
 
 
 def collect(named: Sequence[str], *, key: str | None, prefix: str, stdin: Callable[[], bytes]) -> list[Item]:
@@ -52,7 +46,7 @@ def collect(named: Sequence[str], *, key: str | None, prefix: str, stdin: Callab
 
     A file's key is its name; below a folder, its path from there. Files that are named are taken as they are, folders
     are searched for what looks like an image. `-` is what `stdin` returns. Raises ImgpipeError (exit 2) for what does
-    not exist, for a folder without images, and for two files with one key.
+    not exist, for a folder without images, for two files with one key, and for a folder marker.
     """
     found = [item for name in named for item in _items(name, key, stdin)]
     if key is not None and len(found) > 1:
@@ -64,6 +58,11 @@ def collect(named: Sequence[str], *, key: str | None, prefix: str, stdin: Callab
             sources = f"{other.source} and {item.source}"
             raise usage(f"{sources} would both become {item.key}.", "upload their folder, or use --prefix or --key")
         check_key(item.key)
+        # What consoles make to show an empty folder: the pipeline takes no notice of it, and nobody should wait for it.
+        if item.key.endswith("/") and not item.size:
+            raise usage(
+                f"{item.source} has no bytes: as {item.key} it is a folder and no image.", "choose another --key"
+            )
         taken[item.key] = item
     return items
 
@@ -83,7 +82,7 @@ def _items(name: str, key: str | None, stdin: Callable[[], bytes]) -> Iterator[I
         if key is None:
             raise usage("What comes from a pipe has no name.", "imgpipe upload - --key photo.jpg")
         data = stdin()
-        yield Item(key, "-", sniff(data[:_HEAD]) or _UNKNOWN, data)
+        yield Item(key, "-", media_type(data[:HEAD]) or _UNKNOWN, data)
         return
     path = Path(name)
     if path.is_dir():
@@ -108,7 +107,7 @@ def _matches(pattern: str) -> list[str]:
 def _file(path: Path, key: str) -> Item:
     # A pipe or a device can be read once and has no length, which S3 wants to know.
     content = path if path.is_file() else path.read_bytes()
-    return Item(key, str(path), sniff(_head(content)) or _UNKNOWN, content)
+    return Item(key, str(path), media_type(_head(content)) or _UNKNOWN, content)
 
 
 def _folder(folder: Path) -> list[Item]:
@@ -116,7 +115,7 @@ def _folder(folder: Path) -> list[Item]:
     items = [
         Item(path.relative_to(folder).as_posix(), str(path), media, path)
         for path in files
-        if (media := sniff(_head(path)))
+        if (media := media_type(_head(path)))
     ]
     if not items:
         looked = f"looked at {len(files)} file{'s' * (len(files) != 1)}"
@@ -131,6 +130,6 @@ def _folder(folder: Path) -> list[Item]:
 
 def _head(content: Path | bytes) -> bytes:
     if isinstance(content, bytes):
-        return content[:_HEAD]
+        return content[:HEAD]
     with content.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(HEAD)

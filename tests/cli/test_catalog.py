@@ -94,6 +94,36 @@ def test_many_rows_are_read_at_once_and_missing_ones_left_out(clients: Clients, 
     }
 
 
+class Busy:
+    """Stands for a table that has no capacity for the first `refusals` questions, which the engine never lacks."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals, self.asked = refusals, 0
+
+    def __getitem__(self, service: str) -> Any:
+        return self
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        return {"Responses": {}, "UnprocessedKeys": RequestItems if self.asked <= self.refusals else {}}
+
+
+def test_a_busy_table_is_asked_again_after_longer_and_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("imgpipe.catalog.time.sleep", pauses.append)
+    assert catalog.rows(Busy(4), "table", ["a", "b"]) == {}  # type: ignore[arg-type]
+    assert pauses == [0.05, 0.1, 0.2, 0.4]
+
+
+def test_a_table_that_stays_busy_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgpipe.catalog.time.sleep", lambda _: None)
+    busy = Busy(1000)
+    with pytest.raises(ImgpipeError) as caught:
+        catalog.rows(busy, "table", ["a"])  # type: ignore[arg-type]
+    assert caught.value.code == "throttled"
+    assert busy.asked < 20
+
+
 def test_images_are_listed_newest_first_over_days_and_shards(clients: Clients, table: str) -> None:
     records = [record(f"{hours:03}", ago=timedelta(hours=hours)) for hours in range(0, 100, 7)]
     put(clients, table, *reversed(records))

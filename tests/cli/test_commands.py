@@ -131,13 +131,16 @@ def test_a_pipe_gets_plain_lines(pipeline: Run) -> None:
 def test_get_writes_the_original_and_what_was_made_and_overwrites_nothing(pipeline: Run, tmp_path: Path) -> None:
     done = pipeline("get", "t/large.jpg", "--all", "-o", "out/", "--json", cwd=tmp_path)
     assert {one["path"] for one in done.document["files"]} == {
-        *("out/large.jpg", "out/large-1024.jpg", "out/large-512.jpg", "out/large-128.jpg", "out/large-64.jpg")
+        *("out/large.jpg", "out/large-1024.jpg", "out/large-512.jpg", "out/large-128.jpg", "out/large-thumbnail.jpg")
     }
     assert (tmp_path / "out" / "large.jpg").read_bytes() == picture(1600, 1200)
     assert Image.open(tmp_path / "out" / "large-512.jpg").size == (512, 384)
-    again = pipeline("get", "t/large.jpg", "-r", "thumbnail", "-o", "out/large-64.jpg", "--json", cwd=tmp_path)
+    again = pipeline("get", "t/large.jpg", "-r", "thumbnail", "-o", "out/large-thumbnail.jpg", "--json", cwd=tmp_path)
     assert (again.status, again.document["error"]["code"]) == (6, "file_exists")
-    assert pipeline("get", "t/large.jpg", "-r", "thumbnail", "-o", "out/large-64.jpg", "-f", cwd=tmp_path).status == 0
+    assert (
+        pipeline("get", "t/large.jpg", "-r", "thumbnail", "-o", "out/large-thumbnail.jpg", "-f", cwd=tmp_path).status
+        == 0
+    )
 
 
 def test_get_says_why_there_is_no_rendition(pipeline: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgpipe.downloads import Piece, destination, refuse_to_overwrite, safe_name, write
+from image_pipeline.record import ImageRecord, Output, Source, Status
+from imgpipe.downloads import Piece, destination, made_of, refuse_to_overwrite, rendition, safe_name, write
 from imgpipe.errors import ImgpipeError
 
 PARTS = st.sampled_from(
@@ -55,6 +57,54 @@ def test_a_long_name_keeps_its_extension() -> None:
 def test_a_key_of_dots_gets_a_name_of_its_own() -> None:
     assert safe_name("..") != safe_name("../..")
     assert safe_name("..").startswith("image-")
+
+
+def output(name: str, bucket: str) -> Output:
+    return Output(
+        name=name,
+        width=64,
+        height=64,
+        bytes=3,
+        format="jpeg",
+        content_type="image/jpeg",
+        bucket=bucket,
+        key=f"photo.jpg/0123456789ab/{name}.jpg",
+        uri=f"s3://{bucket}/photo.jpg/0123456789ab/{name}.jpg",
+    )
+
+
+# A recipe with renditions of 64 pixels has a thumbnail of the same name, which is the box.
+TWINS = ImageRecord(
+    image_key="a/photo.jpg",
+    status=Status.READY,
+    file_name="photo.jpg",
+    user="ada",
+    uploaded_at="2026-01-31T12:00:00Z",
+    source=Source(bucket="in", key="a/photo.jpg", uri="s3://in/a/photo.jpg", version_id="1"),
+    recipe="r",
+    revision="1",
+    processed_at="2026-01-31T12:00:01Z",
+    request_id="q",
+    renditions=(output("64", "resized"),),
+    thumbnail=output("64", "thumbnails"),
+)
+
+
+def test_a_rendition_and_a_thumbnail_of_one_name_are_two_files() -> None:
+    assert [(one.name, one.bucket, one.file_name) for one in made_of(TWINS)] == [
+        ("64", "resized", "photo-64.jpg"),
+        ("thumbnail", "thumbnails", "photo-thumbnail.jpg"),
+    ]
+
+
+def test_a_name_means_the_rendition_and_thumbnail_the_thumbnail() -> None:
+    assert rendition(TWINS, "64").bucket == "resized"
+    assert rendition(TWINS, "thumbnail").bucket == "thumbnails"
+    assert rendition(replace(TWINS, renditions=()), "64").bucket == "thumbnails"
+    with pytest.raises(ImgpipeError, match="has 64, thumbnail"):
+        rendition(TWINS, "128")
+    with pytest.raises(ImgpipeError, match="no rendition thumbnail"):
+        rendition(replace(TWINS, thumbnail=None), "thumbnail")
 
 
 class Store:

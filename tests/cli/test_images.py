@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from boto3.dynamodb.types import TypeSerializer
@@ -14,8 +19,8 @@ from boto3.dynamodb.types import TypeSerializer
 from image_pipeline.record import Failure, ImageRecord, Refusal, Source, Status
 from imgpipe import images
 from imgpipe.aws import Clients
-from imgpipe.images import Result, Upload
-from imgpipe.sources import Item
+from imgpipe.images import Result, Sent, Upload
+from imgpipe.sources import Item, collect
 
 ITEM = Item("photo.jpg", "photo.jpg", "image/jpeg", b"\xff\xd8\xff")
 
@@ -34,7 +39,15 @@ class Stack:
         head = images.serves(self.clients, self.bucket, key)
         return head["VersionId"] if head else None
 
-    def write(self, version: str | None, *, key: str = ITEM.key, failure: Failure | None = None) -> None:
+    def write(
+        self,
+        version: str | None,
+        *,
+        key: str = ITEM.key,
+        failure: Failure | None = None,
+        at: str = "2026-01-31T12:00:01Z",
+        revision: str = "1",
+    ) -> None:
         record = ImageRecord(
             image_key=key,
             status=Status.FAILED if failure else Status.READY,
@@ -43,14 +56,29 @@ class Stack:
             uploaded_at="2026-01-31T12:00:00Z",
             source=Source(bucket=self.bucket, key=key, uri=f"s3://{self.bucket}/{key}", version_id=version),
             recipe="r",
-            revision="1",
-            processed_at="2026-01-31T12:00:01Z",
+            revision=revision,
+            processed_at=at,
             request_id="q",
             failure=failure,
         )
         serialize = TypeSerializer().serialize
         item = {name: serialize(value) for name, value in record.to_item().items()}
         self.clients["dynamodb"].put_item(TableName=self.table, Item=item)
+
+    @contextmanager
+    def failing(self, service: str, operation: str, code: str = "InternalServerError") -> Iterator[None]:
+        """Answer an operation with an error, as AWS does after all retries."""
+        answer = {"Error": {"Code": code, "Message": "try later"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
+
+        def fail(**_: Any) -> Any:
+            return SimpleNamespace(status_code=500), answer
+
+        events, name = self.clients[service].meta.events, f"before-call.{service}.{operation}"
+        events.register(name, fail)
+        try:
+            yield
+        finally:
+            events.unregister(name, fail)
 
     def after_upload(self, act: Callable[[str], None]) -> None:
         """Run `act` in another thread with the version of the photo, once S3 has one that was not there before."""
@@ -118,21 +146,97 @@ def test_an_object_that_is_deleted_meanwhile_is_not_waited_for(stack: Stack) -> 
     assert result.state == "deleted"
 
 
-def test_crashed_may_still_become_ready(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+PROVISIONAL = Failure(code=Refusal.CRASHED, reason=Refusal.CRASHED.sentence)
+
+
+def waiting_for(stack: Stack, version: str | None) -> images.Waiter:
+    waiter = images.Waiter(stack.clients, stack.bucket, stack.table)
+    waiter.add(ITEM, Sent(version, datetime.now(UTC)))
+    return waiter
+
+
+def test_crashed_may_still_become_ready(stack: Stack) -> None:
     def crash_then_succeed(version: str) -> None:
-        stack.write(version, failure=Failure(code=Refusal.CRASHED, reason="The worker did not survive."))
+        stack.write(version, failure=PROVISIONAL)
         threading.Timer(0.3, stack.write, [version]).start()
 
     stack.after_upload(crash_then_succeed)
     assert stack.upload(ITEM)[0].state == "ready"
-    monkeypatch.setattr(images, "_CRASH_GRACE", 0.2)
-    stack.write(stack.version(), failure=Failure(code=Refusal.CRASHED, reason="The worker did not survive."))
+
+
+def test_crashed_is_final_once_no_worker_can_be_at_it_any_more(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.write("1", failure=PROVISIONAL)
+    waiter = waiting_for(stack, "1")
+    assert images._CRASH_GRACE >= 60
+    assert list(waiter.poll()) == []
+    monkeypatch.setattr(images, "_CRASH_GRACE", 0)
+    assert [one.state for one in waiter.poll()] == ["failed"]
+
+
+def test_a_crash_whose_worker_gave_its_reason_is_final_at_once(stack: Stack) -> None:
+    stack.write("1", failure=Failure(code=Refusal.CRASHED, reason="The last attempt ended with: no disk space"))
+    assert [one.state for one in waiting_for(stack, "1").poll()] == ["failed"]
+
+
+def test_a_crash_is_what_is_known_when_the_time_is_up(stack: Stack) -> None:
+    stack.after_upload(lambda version: stack.write(version, failure=PROVISIONAL))
+    (result,) = stack.upload(ITEM, timeout=1)
+    assert (result.state, result.record and result.record.failure) == ("failed", PROVISIONAL)
+
+
+def test_a_denial_without_a_version_is_ours_when_it_is_younger_than_what_was_sent(stack: Stack) -> None:
+    denied = Failure(code=Refusal.FORBIDDEN, reason="The function may not read the object.")
+    earlier, later = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
+    stack.write(None, failure=denied, at=earlier.isoformat())
+    waiter = waiting_for(stack, "1")
+    assert list(waiter.poll()) == []
+    stack.write(None, failure=denied, at=later.isoformat().replace("+00:00", "Z"))
+    assert [one.state for one in waiter.poll()] == ["failed"]
+
+
+def test_looks_that_fail_for_a_while_lose_nothing(stack: Stack) -> None:
+    sending = Upload(stack.clients, stack.bucket, stack.table, user="ada", concurrency=1, wait=True, timeout=10)
+    items = [replace(ITEM, key=f"{number}.jpg") for number in range(4)]
+
+    def answer() -> None:
+        while sending.sent < len(items):
+            pass
+        for item in items:
+            stack.write(stack.version(item.key), key=item.key)
+        broken.__exit__(None, None, None)
+
+    broken = stack.failing("dynamodb", "BatchGetItem")
+    broken.__enter__()
+    threading.Thread(target=answer, daemon=True).start()
+    assert [one.state for one in sending.results(items)] == ["ready"] * 4
+
+
+def test_looks_that_fail_to_the_end_are_told(stack: Stack) -> None:
+    with stack.failing("dynamodb", "BatchGetItem"):
+        results = stack.upload(ITEM, replace(ITEM, key="other.jpg"), timeout=0.8)
+    assert [one.state for one in results] == ["timed_out"] * 2
+    assert all("InternalServerError" in one.error for one in results)
+    assert stack.version("other.jpg")
+
+
+def test_one_object_that_cannot_be_looked_at_does_not_hold_up_the_others(stack: Stack) -> None:
     waiter = images.Waiter(stack.clients, stack.bucket, stack.table)
-    waiter.add(ITEM, stack.version())
-    found: list[Result] = []
-    while not found:
-        found = list(waiter.poll())
-    assert found[0].state == "failed"
+    waiter.add(replace(ITEM, key="first.jpg"), Sent("1", datetime.now(UTC)))
+    waiter.pending["first.jpg"].look_at = time.monotonic()
+    waiter.add(ITEM, Sent("2", datetime.now(UTC)))
+    stack.write("2")
+    with stack.failing("s3", "HeadObject", "403"):
+        assert [one.item.key for one in waiter.poll()] == [ITEM.key]
+
+
+def test_an_image_in_transit_is_in_memory_only_while_it_is_sent(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "late.jpg"
+    path.write_bytes(b"before")
+    item = collect([str(path)], key=None, prefix="", stdin=bytes)[0]
+    path.write_bytes(b"after it was named")
+    stack.upload(item, wait=False)
+    body = stack.clients["s3"].get_object(Bucket=stack.bucket, Key="late.jpg")["Body"].read()
+    assert body == b"after it was named"
 
 
 def test_without_waiting_the_version_is_the_answer(stack: Stack) -> None:

@@ -31,6 +31,36 @@ def test_a_file_is_keyed_by_its_name_and_typed_by_its_bytes(folder: Path) -> Non
     assert (item.key, item.content_type) == ("no extension", "image/png")
 
 
+AVIF_BY_A_COMPATIBLE_BRAND = b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf"
+
+
+@pytest.mark.parametrize(
+    ("head", "media"),
+    [
+        (AVIF_BY_A_COMPATIBLE_BRAND, "image/avif"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
+        (b"BM" + bytes(12) + b"\x28\0\0\0", "image/bmp"),
+        (b"BMW builds cars, and this is a text about them.", None),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp41", None),
+    ],
+)
+def test_a_folder_is_searched_with_the_eyes_of_the_function(tmp_path: Path, head: bytes, media: str | None) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    (tmp_path / "b").write_bytes(head)
+    found = {item.key: item.content_type for item in collected(tmp_path)}
+    assert found == {"a.jpg": "image/jpeg"} | ({"b": media} if media else {})
+
+
+def test_what_would_be_a_folder_marker_is_refused_before_anything_is_sent(folder: Path) -> None:
+    (folder / "empty.bin").write_bytes(b"")
+    for named in (folder / "empty.bin", "-"):
+        with pytest.raises(ImgpipeError, match="folder") as caught:
+            collected(named, key="dir/")
+        assert caught.value.status == 2
+    assert [item.key for item in collected(folder / "a.jpg", key="dir/")] == ["dir/"]
+    assert [item.key for item in collected(folder / "empty.bin", key="dir/empty")] == ["dir/empty"]
+
+
 def test_a_folder_is_keyed_by_the_paths_below_it_and_holds_images_only(folder: Path) -> None:
     assert [item.key for item in collected(folder)] == ["a.jpg", "day one/größe.png", "no extension"]
 

@@ -120,7 +120,7 @@ def test_a_failed_creation_gives_the_reason_of_the_resource_and_can_be_repeated(
     assert failure.value.code == "deploy_failed"
     assert "ThumbnailsBucket (AWS::S3::Bucket)" in failure.value.message
     assert f"'{names.thumbnails_bucket}' already exists" in failure.value.message
-    assert failure.value.hint == f"imgpipe --stage {stage} down"
+    assert failure.value.hint == "imgpipe down"
     view = describe(clients, stage)
     assert view is not None
     assert (view.status, view.outputs) == ("ROLLBACK_COMPLETE", None)
@@ -199,18 +199,18 @@ def test_code_lies_once_in_a_bucket_that_is_private_encrypted_and_versioned(
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_two_first_deploys_at_once_share_the_bucket_for_code(engine: Connection, make_bundle: MakeBundle) -> None:
+def test_two_first_deploys_at_once_share_the_bucket_for_code(clients: Clients, make_bundle: MakeBundle) -> None:
     stages = ("race-one", "race-two")
 
     def one(stage: str) -> str:
-        return deploy(Clients(engine), stage, make_bundle(stage), local_parameters(), lambda _: None).outcome
+        return deploy(clients, stage, make_bundle(stage), local_parameters(), lambda _: None).outcome
 
     try:
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(one, stages)) == ["created", "created"]
     finally:
         for stage in stages:
-            teardown(Clients(engine), stage, lambda _: None)
+            teardown(clients, stage, lambda _: None)
 
 
 def test_every_call_to_a_bucket_names_the_owner_it_expects(

@@ -144,11 +144,11 @@ def test_what_cannot_be_removed_is_named(
         assert teardown(clients, stage, lambda _: None) == tuple(f"bucket {one}" for one in names.buckets)
 
 
-def test_the_inventory_counts_what_would_be_lost(clients: Clients, silent: Deployment) -> None:
+def test_the_inventory_counts_what_would_be_lost(clients: Clients, names: Names, silent: Deployment) -> None:
     s3, sqs, outputs = clients["s3"], clients["sqs"], silent.outputs
     with suppress(ClientError):
         sqs.purge_queue(QueueUrl=outputs.jobs_queue_url)  # S3's test event
-    assert inventory(clients, outputs).empty
+    assert inventory(clients, names).empty
     for key in ("kept", "deleted"):
         s3.put_object(Bucket=outputs.input_bucket, Key=key, Body=b"first")
         s3.put_object(Bucket=outputs.input_bucket, Key=key, Body=b"second")
@@ -158,12 +158,24 @@ def test_the_inventory_counts_what_would_be_lost(clients: Clients, silent: Deplo
     clients["dynamodb"].put_item(TableName=outputs.table, Item={"image_key": {"S": "kept"}})
     sqs.send_message(QueueUrl=outputs.jobs_queue_url, MessageBody="{}", DelaySeconds=900)
     sqs.send_message(QueueUrl=outputs.dead_letter_queue_url, MessageBody="{}")
-    assert inventory(clients, outputs) == Inventory(
+    assert inventory(clients, names) == Inventory(
         objects=1, versions=3, delete_markers=1, outputs=2, rows=1, queued=1, dead_lettered=1
     )
 
 
-def test_the_inventory_of_what_is_gone_is_empty(clients: Clients, stage: str, up: Deploy) -> None:
-    outputs = up().outputs
+@pytest.mark.usefixtures("silent")
+def test_the_inventory_counts_what_a_deleted_stack_kept(clients: Clients, names: Names) -> None:
+    clients["s3"].put_object(Bucket=names.input_bucket, Key="kept", Body=b"first")
+    clients["s3"].put_object(Bucket=names.thumbnails_bucket, Key="kept/64", Body=b"")
+    clients["dynamodb"].put_item(TableName=names.table, Item={"image_key": {"S": "kept"}})
+    clients["cloudformation"].delete_stack(StackName=names.stack)
+    clients["cloudformation"].get_waiter("stack_delete_complete").wait(
+        StackName=names.stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+    )
+    assert inventory(clients, names) == Inventory(objects=1, outputs=1, rows=1)
+
+
+def test_the_inventory_of_what_is_gone_is_empty(clients: Clients, stage: str, names: Names, up: Deploy) -> None:
+    up()
     teardown(clients, stage, lambda _: None)
-    assert inventory(clients, outputs).empty
+    assert inventory(clients, names).empty

@@ -12,6 +12,7 @@ import typer
 from imgpipe import config, targets
 from imgpipe.console import Console
 from imgpipe.errors import not_up
+from imgpipe.hints import reaching
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 GLOBALS = "imgpipe.globals"
 """Where the parser leaves the global options, whether they stood before or after the command."""
+
+GIVEN = "imgpipe.given"
+"""Where an invocation leaves the options that hints have to repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ class Invocation:
         console = Console(json="json" in given, quiet="quiet" in given, verbose="verbose" in given)
         flags = {name: value for name, value in given.items() if isinstance(value, str)}
         loaded = config.load(flags, os.environ, Path.cwd())
-        return cls(loaded, console, targets.choose(loaded))
+        target = targets.choose(loaded)
+        ctx.meta[GIVEN] = loaded.given
+        return cls(loaded, console, target)
 
     def clients(self) -> Clients:
         """Clients for what runs; raises not_up where nothing does."""
@@ -58,6 +64,4 @@ class Invocation:
 
     def command(self, text: str) -> str:
         """A command to type that reaches the same pipeline as this one."""
-        chosen = "" if self.config.target == "local" else f" -t {self.config.target}"
-        chosen += "" if self.config.stage == "dev" else f" --stage {self.config.stage}"
-        return f"imgpipe{chosen} {text}"
+        return reaching(self.config.given, f"imgpipe {text}")

@@ -53,7 +53,8 @@ def _stop(invocation: Invocation) -> None:
     stopped = invocation.target.stop()
     if invocation.console.json:
         invocation.console.emit({"outcome": "stopped" if stopped else "not_up"})
-    said = "Stopped; everything is kept for the next imgpipe up." if stopped else "Nothing was running."
+    kept = f"Stopped; everything is kept for the next {invocation.command('up')}."
+    said = kept if stopped else "Nothing was running."
     invocation.console.line(Span(said, "good"))
 
 
@@ -71,12 +72,12 @@ def _remove_leftovers(invocation: Invocation, yes: bool) -> None:
 
 
 def _delete(invocation: Invocation, clients: Clients, yes: bool) -> None:
-    from imgpipe.stack.deploy import describe
-    from imgpipe.stack.teardown import Inventory, inventory, teardown
+    from imgpipe.stack.names import Names, identity
+    from imgpipe.stack.teardown import inventory, teardown
 
     console, stage = invocation.console, invocation.config.stage
-    view = describe(clients, stage)
-    counted = inventory(clients, view.outputs) if view and view.outputs else Inventory()
+    # By names, as the deleting goes: a stack that somebody deleted by hand has left its buckets and its table.
+    counted = inventory(clients, Names.of(stage, identity(clients).account, clients.connection.region))
     _ask(invocation, f"Delete the stage {stage} with {_words(counted)}?", yes)
     with console.steps() as progress:
         left = teardown(clients, stage, progress)
@@ -112,6 +113,7 @@ def _words(counted: Inventory) -> str:
     counts = {
         "image": counted.objects,
         "older version": counted.versions,
+        "deletion marker": counted.delete_markers,
         "rendition": counted.outputs,
         "record": counted.rows,
         "queued message": counted.queued,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,12 +90,14 @@ def _pieces(
         from imgpipe.commands.missing import missing
 
         raise missing(invocation, clients, names, key)
-    if record is not None and rendition and rendition != "original":
+    if record is not None and rendition and rendition != downloads.ORIGINAL:
         if record.failure is not None:
             reason = f"Nothing was made of {key}: {record.failure.reason}"
-            raise ImgpipeError("image_failed", reason, invocation.command(f"meta {key}"), ExitStatus.FAILED)
+            raise ImgpipeError(
+                "image_failed", reason, invocation.command(f"meta {shlex.quote(key)}"), ExitStatus.FAILED
+            )
         return [downloads.rendition(record, rendition)]
     pieces = [downloads.original(names.input_bucket, key, record)]
     if everything and record is not None:
-        pieces += [downloads.rendition(record, output.name) for output in record.outputs]
+        pieces += downloads.made_of(record)
     return pieces

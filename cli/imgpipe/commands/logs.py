@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Console, Piece, Span
+from imgpipe.failures import explain
 
 if TYPE_CHECKING:
     from imgpipe.logs import Line
@@ -22,7 +23,7 @@ imgpipe logs -f --json | jq .message
 """
 
 _STYLES = {"DEBUG": "dim", "INFO": "good", "WARNING": "warn", "ERROR": "bad", "CRITICAL": "bad"}
-_SHOWN_APART = ("level", "message", "timestamp", "exception", "stack_trace")
+_SHOWN_APART = ("level", "message", "timestamp", "time", "type", "exception", "stack_trace")
 _CONTEXT = ("location", "service", "xray_trace_id", "exception_name", "request_id")
 
 
@@ -37,8 +38,9 @@ def logs(
 ) -> None:
     """Read or follow the function's log.
 
-    -v shows the runtime's own lines and the metrics too. --json prints one document, {"events": […]}; with -f it
-    prints JSON Lines, one event on each.
+    -v shows the platform's own lines and the metrics too. --key shows the lines that name the image, and what Lambda
+    says of the invocations that worked on it. --json prints one document, {"events": […]}; with -f it prints JSON
+    Lines, one event on each.
     """
     from imgpipe import logs as core
 
@@ -48,8 +50,9 @@ def logs(
     clients, names = invocation.open()
     selection = core.Selection(key=key, errors=errors, plumbing=console.verbose)
     fetch = core.fetcher(clients, names.log_group)
-    lines = core.tail(fetch, int(start.timestamp() * 1000), follow=follow)
-    wanted = (line for line in lines if selection.takes(line))
+    begin = int(start.timestamp() * 1000)
+    lines = core.follow(fetch, begin, trouble=_trouble(invocation)) if follow else core.read(fetch, begin)
+    wanted = selection.of(lines)
     if console.json and not follow:
         console.emit({"events": [line.to_json() for line in wanted]})
         return
@@ -64,6 +67,21 @@ def logs(
         console.note(f"No such lines since {start.astimezone(UTC):%Y-%m-%d %H:%M} UTC; --since looks further back.")
 
 
+def _trouble(invocation: Invocation) -> Callable[[Exception], None]:
+    """Says that a look failed, once until it fails otherwise; ends the tail (exit 4) where nothing is up any more."""
+    said = ""
+
+    def tell(error: Exception) -> None:
+        nonlocal said
+        invocation.target.connect()
+        failure = explain(error)
+        if failure.message != said:
+            invocation.console.note(Span("warning: ", "warn"), failure.message, " Trying again.")
+        said = failure.message
+
+    return tell
+
+
 def _draw(console: Console, line: Line, *, alone: bool) -> None:
     when = Span(f"{line.when:%H:%M:%S}.{line.timestamp % 1000:03d}", "dim")
     level = Span(f"{line.level:<8}", _STYLES.get(line.level, "dim"))
@@ -73,7 +91,7 @@ def _draw(console: Console, line: Line, *, alone: bool) -> None:
     if "_aws" in line.data:
         level = Span("METRICS ", "dim")
     hidden = {"_aws", *_SHOWN_APART, *(() if console.verbose else _CONTEXT), *(("image_key",) if alone else ())}
-    pieces: list[Piece] = [when, "  ", level, "  ", str(line.data.get("message", ""))]
+    pieces: list[Piece] = [when, "  ", level, "  ", str(line.data.get("message") or line.data.get("type", ""))]
     for name, value in line.data.items():
         if name not in hidden:
             pieces += ["  ", Span(f"{name}=", "dim"), _short(value)]

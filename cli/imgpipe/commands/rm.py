@@ -52,7 +52,8 @@ def rm(
     for key in left:
         invocation.console.line(Span("TIMED OUT", "bad"), " ", key)
     if left:
-        invocation.console.note("The objects are deleted; their records wait in the queue: imgpipe status")
+        status = invocation.command("status")
+        invocation.console.note(f"The objects are deleted; their records wait in the queue: {status}")
         raise typer.Exit(ExitStatus.INCOMPLETE)
 
 

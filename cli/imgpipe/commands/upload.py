@@ -39,7 +39,8 @@ def upload(
     """Send images and wait for their renditions.
 
     The key of an image is its file's name, or its path below the folder that was given. Files are sent whatever they
-    hold; folders are searched for images. Exit status 3 when an image failed or timed out.
+    hold; folders are searched for images. An empty file whose key ends in / is refused: S3 takes it for a folder. Exit
+    status 3 when an image failed or timed out.
     """
     from imgpipe.images import Upload
 

@@ -124,10 +124,8 @@ def _port_busy(folder: StageFolder, port: int) -> ImgpipeError:
     for other in folder.root.parent.glob("*/engine.json"):
         there = StageFolder(other.parent)
         if there != folder and (running := there.running()) and running.port == port:
-            who, hint = (
-                f"the engine of the stage {other.parent.name!r}",
-                _command(other.parent.name, "down --keep-data"),
-            )
+            who = f"the engine of the stage {other.parent.name!r}"
+            hint = f"imgpipe --stage {other.parent.name} down --keep-data"
             break
     else:
         who, hint = "another program, LocalStack perhaps", f"lsof -i :{port} names it"

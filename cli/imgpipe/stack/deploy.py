@@ -126,9 +126,7 @@ def deploy(
     changes = _apply(clients, stage, request, progress)
     view = describe(clients, stage)
     if view is None or view.outputs is None:
-        raise ImgpipeError(
-            "deploy_failed", f"The stack {name} was removed while it was deployed.", f"imgpipe --stage {stage} up"
-        )
+        raise ImgpipeError("deploy_failed", f"The stack {name} was removed while it was deployed.", "imgpipe up")
     outcome: Literal["created", "updated", "unchanged"] = "updated" if exists else "created"
     if changes is None:
         outcome = "unchanged"
@@ -150,7 +148,7 @@ def _settle(clients: Clients, name: str, progress: Progress) -> bool:
             f"The stack {name} is in {status} and cannot be updated: {reason}",
             f"aws cloudformation continue-update-rollback --stack-name {name}"
             if status == "UPDATE_ROLLBACK_FAILED"
-            else f"imgpipe --stage {name.removeprefix('imgpipe-')} down",
+            else "imgpipe down",
         )
     if status not in _FAILED_CREATION or _holds_resources(clients, name):
         return True
@@ -242,7 +240,7 @@ def _refused(stage: str, reason: str) -> ImgpipeError:
     return ImgpipeError(
         "deploy_refused",
         f"CloudFormation does not accept the stack {stack_name(stage)}: {reason}",
-        f"imgpipe --stage {stage} up",
+        "imgpipe up",
     )
 
 
@@ -250,9 +248,7 @@ def _failed(stage: str, status: str, failure: ResourceFailure | None, *, creatin
     name = stack_name(stage)
     cause = str(failure or f"the stack is in {status}")
     if creating:
-        hint = f"imgpipe --stage {stage} " + ("down" if "already exists" in cause else "up")
+        hint = "imgpipe " + ("down" if "already exists" in cause else "up")
         return ImgpipeError("deploy_failed", f"The stack {name} could not be created: {cause}", hint)
     place = "and was undone" if status == "UPDATE_ROLLBACK_COMPLETE" else f"and left the stack in {status}"
-    return ImgpipeError(
-        "deploy_failed", f"The update of the stack {name} failed {place}: {cause}", f"imgpipe --stage {stage} status"
-    )
+    return ImgpipeError("deploy_failed", f"The update of the stack {name} failed {place}: {cause}", "imgpipe status")

@@ -21,7 +21,7 @@ def validate_stage(stage: str) -> str:
         raise usage(
             f"{stage!r} is not a stage name: 2 to 12 lower-case letters, digits and hyphens, a letter first and no "
             "hyphen last.",
-            "imgpipe --stage dev up",
+            "choose a name such as test-2 or eu-prod",
         )
     return stage
 

@@ -10,7 +10,7 @@ from typing import Any
 from imgpipe.aws import Clients
 from imgpipe.stack.artifacts import unused_versions, used_keys
 from imgpipe.stack.emptying import delete_versions, remove_bucket
-from imgpipe.stack.names import PREFIX, Identity, Names, StackOutputs, identity
+from imgpipe.stack.names import PREFIX, Identity, Names, identity
 from imgpipe.stack.waiting import described, error_code, poll, remove_stack, settled
 from imgpipe.targets.base import Progress
 
@@ -45,25 +45,14 @@ class Inventory:
         return self == Inventory()
 
 
-def inventory(clients: Clients, outputs: StackOutputs) -> Inventory:
+def inventory(clients: Clients, names: Names) -> Inventory:
     """Count everything that `teardown` deletes; what is missing counts as nothing. Queue depths are approximate."""
     account = identity(clients).account
-    objects = versions = markers = 0
-    with _unless_missing():
-        pages = clients["s3"].get_paginator("list_object_versions")
-        for page in pages.paginate(Bucket=outputs.input_bucket, ExpectedBucketOwner=account):
-            latest = sum(one["IsLatest"] for one in page.get("Versions", ()))
-            objects += latest
-            versions += len(page.get("Versions", ())) - latest
-            markers += len(page.get("DeleteMarkers", ()))
-    made = 0
-    for bucket in (outputs.resized_bucket, outputs.thumbnails_bucket):
-        with _unless_missing():
-            pages = clients["s3"].get_paginator("list_objects_v2")
-            made += sum(page["KeyCount"] for page in pages.paginate(Bucket=bucket, ExpectedBucketOwner=account))
+    objects, versions, markers = _versions(clients, names.input_bucket, account)
+    made = sum(sum(_versions(clients, one, account)) for one in (names.resized_bucket, names.thumbnails_bucket))
     rows = 0
     with _unless_missing():
-        scan = clients["dynamodb"].get_paginator("scan").paginate(TableName=outputs.table, Select="COUNT")
+        scan = clients["dynamodb"].get_paginator("scan").paginate(TableName=names.table, Select="COUNT")
         rows = sum(page["Count"] for page in scan)
     return Inventory(
         objects=objects,
@@ -71,9 +60,28 @@ def inventory(clients: Clients, outputs: StackOutputs) -> Inventory:
         delete_markers=markers,
         outputs=made,
         rows=rows,
-        queued=sum(_depths(clients, outputs.jobs_queue_url).values()),
-        dead_lettered=sum(_depths(clients, outputs.dead_letter_queue_url).values()),
+        queued=_messages(clients, names.jobs_queue),
+        dead_lettered=_messages(clients, names.dead_letter_queue),
     )
+
+
+def _versions(clients: Clients, bucket: str, account: str) -> tuple[int, int, int]:
+    """Current objects, older versions and delete markers of a bucket."""
+    latest = older = markers = 0
+    with _unless_missing():
+        pages = clients["s3"].get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=bucket, ExpectedBucketOwner=account):
+            current = sum(one["IsLatest"] for one in page.get("Versions", ()))
+            latest += current
+            older += len(page.get("Versions", ())) - current
+            markers += len(page.get("DeleteMarkers", ()))
+    return latest, older, markers
+
+
+def _messages(clients: Clients, queue: str) -> int:
+    with _unless_missing():
+        return sum(_depths(clients, clients["sqs"].get_queue_url(QueueName=queue)["QueueUrl"]).values())
+    return 0
 
 
 def teardown(clients: Clients, stage: str, progress: Progress) -> tuple[str, ...]:
