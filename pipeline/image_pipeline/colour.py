@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from .icc import Profile, Vector, parse_profile
+from image_pipeline.icc import Profile, Vector, parse_profile
 
 MAX_EMBEDDED = 4096
 """A clean profile of at most this many bytes goes into every output; a larger one would outweigh a thumbnail."""

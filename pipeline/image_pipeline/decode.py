@@ -16,9 +16,9 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
-from .guard import Sniffed
-from .record import Refusal, RefusedError
-from .resize import premultiply
+from image_pipeline.guard import Sniffed
+from image_pipeline.record import Refusal, RefusedError
+from image_pipeline.resize import premultiply
 
 _PLUGINS = {
     "jpeg": (__name__, "_JpegFile"),

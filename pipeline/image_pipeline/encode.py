@@ -16,8 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from .resize import unmultiply
-from .settings import OutputFormat
+from image_pipeline.resize import unmultiply
+from image_pipeline.settings import OutputFormat
 
 CONTENT_TYPES = {
     "jpeg": "image/jpeg",

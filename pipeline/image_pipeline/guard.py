@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .headers import Header, boxes_end_early, check_tiff, read_header
-from .record import Refusal, RefusedError
-from .settings import INPUT_FORMATS, Limits, Recipe
-from .sniff import describe, image_format
+from image_pipeline.headers import Header, boxes_end_early, check_tiff, read_header
+from image_pipeline.record import Refusal, RefusedError
+from image_pipeline.settings import INPUT_FORMATS, Limits, Recipe
+from image_pipeline.sniff import describe, image_format
 
 _PLUGIN_MEMORY = {"avif": 10, "tiff": 8, "bmp": 4}
 """Bytes per pixel, measured, for the formats whose size Pillow's plugin reads without decoding."""
@@ -61,7 +61,7 @@ def _supported(data: bytes, recipe: Recipe) -> str:
 
 def _plugin_header(form: str, data: bytes) -> Header:
     # Imported here because a default stack never meets these formats, and the guard itself needs no decoder.
-    from .decode import open_image
+    from image_pipeline.decode import open_image
 
     ends_early = form == "avif" and boxes_end_early(data)
     image = open_image(form, data, ends_early)

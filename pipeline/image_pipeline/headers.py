@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from .record import Refusal, RefusedError
+from image_pipeline.record import Refusal, RefusedError
 
 MAX_HEADER_METADATA = 16_000_000
 """Bytes of metadata in a JPEG before its pixels, or in a PNG: the most that an ICC profile split for JPEG can take."""

@@ -8,14 +8,14 @@ from time import perf_counter
 
 from PIL import Image
 
-from .colour import Colour, interpret
-from .decode import Decoded, decode, refusing
-from .encode import CONTENT_TYPES, EXTENSIONS, GREY_MODES, encode, output_format
-from .geometry import Size, centre_square, covering, covers, inside
-from .guard import Sniffed, inspect
-from .metadata import exif_facts
-from .resize import lanczos, unmultiply
-from .settings import Recipe, RenditionSpec
+from image_pipeline.colour import Colour, interpret
+from image_pipeline.decode import Decoded, decode, refusing
+from image_pipeline.encode import CONTENT_TYPES, EXTENSIONS, GREY_MODES, encode, output_format
+from image_pipeline.geometry import Size, centre_square, covering, covers, inside
+from image_pipeline.guard import Sniffed, inspect
+from image_pipeline.metadata import exif_facts
+from image_pipeline.resize import lanczos, unmultiply
+from image_pipeline.settings import Recipe, RenditionSpec
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
