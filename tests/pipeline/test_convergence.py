@@ -152,7 +152,7 @@ def play(bench: Bench, chance: Random, *, with_kills: bool) -> tuple[str, bool]:
 
 # Histories are drawn evenly from a seed, for Hypothesis' own choices favour the shortest ones, in which nothing meets.
 relaxed = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

@@ -26,6 +26,8 @@ ACCOUNT = "000000000000"
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 5.0
+_KILL_TIMEOUT = 60.0
+"""Seconds for the kernel to end a killed process: at once, but for a machine that is out of breath."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """All that the engine, and so every function in it, sees of the user's environment."""
 
@@ -226,9 +228,9 @@ def _answers(running: Running) -> bool:
 def _end(folder: StageFolder) -> bool:
     if (running := folder.running()) is None:
         return False
-    for end in (_terminate, _kill):
+    for end, seconds in ((_terminate, _STOP_TIMEOUT), (_kill, _KILL_TIMEOUT)):
         end(running.pid)
-        deadline = time.monotonic() + _STOP_TIMEOUT
+        deadline = time.monotonic() + seconds
         while folder.is_held() and time.monotonic() < deadline:
             time.sleep(0.01)
         if not folder.is_held():
