@@ -141,9 +141,8 @@ def parse_renditions(data: Any) -> tuple[tuple[RenditionSpec, ...], RenditionSpe
 
     A missing part keeps its default. Raises SettingsError that names the entry and what it may hold.
     """
-    if not isinstance(data, dict) or (unknown := set(data) - {"renditions", "thumbnail"}):
+    if not isinstance(data, dict) or set(data) - {"renditions", "thumbnail"}:
         raise SettingsError(f"renditions takes the keys renditions and thumbnail, not {_names(data)}")
-    del unknown
     renditions, thumbnail = Recipe().renditions, Recipe().thumbnail
     if "renditions" in data:
         if not isinstance(data["renditions"], list) or not data["renditions"]:
