@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,18 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_recipe(path: Path, text: str, data: Mapping[str, Any]) -> None:
     from image_pipeline.settings import SettingsError, parse_formats, parse_renditions
 
-    for key in {"renditions", "thumbnail", "formats"} & set(data):
+    checks: dict[str, Callable[[], object]] = {
+        "formats": lambda: parse_formats(data["formats"]),
+        # Together, for their names must differ.
+        "renditions": lambda: parse_renditions(_recipe(data)),
+        "thumbnail": lambda: parse_renditions(_recipe(data)),
+    }
+    for key in [key for key in checks if key in data]:
         try:
-            if key == "formats":
-                parse_formats(data[key])
-            else:
-                parse_renditions({key: data[key] or None})
+            checks[key]()
         except SettingsError as error:
+            if key == "renditions" and str(error).startswith("thumbnail"):
+                continue  # said with the line of the thumbnail
             where = f"{path}, line {line}" if (line := _line_of(text, key)) else str(path)
             raise _broken(f"{where}: {error}.", f"{key} is {_KEYS[key]}") from None
 
@@ -146,11 +151,16 @@ def _line_of(text: str, key: str) -> int | None:
 
 
 def _parameters(file: Mapping[str, Any]) -> dict[str, str]:
-    recipe = {key: file[key] or None for key in ("renditions", "thumbnail") if key in file}
+    recipe = _recipe(file)
     return {
         "Renditions": json.dumps(recipe, separators=(",", ":")) if recipe else "",
         "Formats": ",".join(file.get("formats", ())),
     }
+
+
+def _recipe(file: Mapping[str, Any]) -> dict[str, Any]:
+    """What the function is told to make: `thumbnail = false` is none, for TOML has no null."""
+    return {key: file[key] or None for key in ("renditions", "thumbnail") if key in file}
 
 
 def _state(environ: Mapping[str, str]) -> Path:

@@ -50,6 +50,11 @@ def test_renditions_and_formats_become_the_stack_s_parameters(tmp_path: Path) ->
     assert parameters["Formats"] == "jpeg,tiff"
 
 
+def test_a_rendition_may_have_the_thumbnail_s_size_where_there_is_no_thumbnail(tmp_path: Path) -> None:
+    write(tmp_path, "renditions = [{ box = 64 }]\nthumbnail = false")
+    assert json.loads(load({}, {}, tmp_path).parameters["Renditions"])["renditions"] == [{"box": 64}]
+
+
 def test_without_a_recipe_the_template_s_defaults_hold(tmp_path: Path) -> None:
     assert load({}, {}, tmp_path).parameters == {"Renditions": "", "Formats": ""}
 
@@ -66,6 +71,8 @@ def test_without_a_recipe_the_template_s_defaults_hold(tmp_path: Path) -> None:
         ("renditions = 5", "line 1: renditions cannot be 5"),
         ("thumbnail = true", "line 1: thumbnail cannot be True"),
         ('formats = ["jpeg", "psd"]', "line 1: 'psd' is not an input format"),
+        ("renditions = [{ box = 64 }]", "line 1: two pictures are called '64'"),
+        ("renditions = [{ box = 9 }]\nthumbnail = { box = 0 }", "line 2: thumbnail.box"),
         ("\xff", "is not TOML"),
     ],
 )
