@@ -76,10 +76,13 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path) 
         raise usage(f"--endpoint-url belongs to the target localstack, not {target}.", "imgpipe -t localstack …")
     from imgpipe.stack.names import validate_stage
 
+    region = choose("region") or ""
+    if not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", region):
+        raise usage(f"{region!r} is not the name of an AWS region.", "imgpipe --region eu-west-1 …")
     return Config(
         target=target,
         stage=validate_stage(stage or ""),
-        region=choose("region") or "",
+        region=region,
         profile=choose("profile"),
         endpoint_url=choose("endpoint_url"),
         home=_state(environ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any
 
@@ -76,7 +77,8 @@ def _from_the_system(error: BaseException) -> ImgpipeError | None:
     if not isinstance(error, OSError) or error.strerror is None:
         return None
     where = f"{error.filename}: " if error.filename else ""
-    return ImgpipeError("system", _sentence(f"{where}{error.strerror}"))
+    hint = f"ls -ld {shlex.quote(str(error.filename))}" if error.filename else "df -h"
+    return ImgpipeError("system", _sentence(f"{where}{error.strerror}"), hint)
 
 
 def _sentence(said: object) -> str:

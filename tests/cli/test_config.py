@@ -85,6 +85,13 @@ def test_a_broken_file_says_where_and_what_it_may_hold(tmp_path: Path, text: str
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("region", ["mars", "eu-west", "EU-WEST-1", "eu-west-1 "])
+def test_a_region_that_is_none_is_refused(tmp_path: Path, region: str) -> None:
+    with pytest.raises(ImgpipeError, match="is not the name of an AWS region") as caught:
+        load({"region": region}, {}, tmp_path)
+    assert caught.value.status == 2
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
 def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
     with pytest.raises(ImgpipeError, match="IMGPIPE_PORT"):

@@ -74,6 +74,15 @@ def test_an_engine_that_was_killed_a_moment_ago_does_not_stand_in_the_way(local:
     assert running(home).pid != killed
 
 
+def test_a_stage_lives_in_one_region(local: LocalTarget, home: Path) -> None:
+    local.start(quiet)
+    elsewhere = LocalTarget("alone", home, None, "eu-west-1")
+    for attempt in (elsewhere.connect, lambda: elsewhere.start(quiet)):
+        with pytest.raises(ImgpipeError, match="is in the region us-east-1, not in eu-west-1") as caught:
+            attempt()
+        assert caught.value.status == 2
+
+
 def test_two_starts_at_once_end_with_one_engine(home: Path, local: LocalTarget) -> None:
     found: list[Any] = []
     threads = [threading.Thread(target=lambda: found.append(local.start(quiet))) for _ in range(4)]

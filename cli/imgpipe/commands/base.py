@@ -11,7 +11,7 @@ import typer
 
 from imgpipe import config, targets
 from imgpipe.console import Console
-from imgpipe.errors import not_up
+from imgpipe.errors import ExitStatus, ImgpipeError, not_up
 from imgpipe.hints import reaching
 
 if TYPE_CHECKING:
@@ -51,6 +51,16 @@ class Invocation:
         from imgpipe.aws import Clients
 
         return Clients(self.target.connect())
+
+    def stands(self) -> bool:
+        """Whether the target runs already."""
+        try:
+            self.target.connect()
+        except ImgpipeError as error:
+            if error.status is not ExitStatus.UNREACHABLE:
+                raise
+            return False
+        return True
 
     def open(self) -> tuple[Clients, StackOutputs]:
         """Clients and the names of a stack that is up; raises not_up where there is none."""

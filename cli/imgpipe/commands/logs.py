@@ -10,6 +10,7 @@ import typer
 
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Console, Piece, Span
+from imgpipe.errors import ExitStatus
 from imgpipe.failures import explain
 
 if TYPE_CHECKING:
@@ -57,12 +58,18 @@ def logs(
         console.emit({"events": [line.to_json() for line in wanted]})
         return
     shown = 0
-    for line in wanted:
-        shown += 1
-        if console.json:
-            console.emit_line(line.to_json())
-        else:
-            _draw(console, line, alone=key is not None)
+    try:
+        for line in wanted:
+            shown += 1
+            if console.json:
+                console.emit_line(line.to_json())
+            else:
+                _draw(console, line, alone=key is not None)
+    except KeyboardInterrupt:
+        if not (follow and console.json):
+            raise
+        # How one ends following; among JSON Lines there is no place for another document.
+        raise typer.Exit(ExitStatus.INTERRUPTED) from None
     if not shown:
         console.note(f"No such lines since {start.astimezone(UTC):%Y-%m-%d %H:%M} UTC; --since looks further back.")
 

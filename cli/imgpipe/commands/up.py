@@ -35,6 +35,7 @@ def up(ctx: typer.Context) -> None:
     invocation = Invocation.of(ctx)
     config = invocation.config
     started = time.monotonic()
+    stood = invocation.stands()
     with invocation.console.steps() as progress:
         clients = Clients(invocation.target.start(progress))
         local = local_parameters() if config.target != "aws" else {}
@@ -48,12 +49,12 @@ def up(ctx: typer.Context) -> None:
             {**document, "outputs": asdict(done.outputs), "changes": changes, "seconds": round(seconds, 1)}
         )
         return
-    _draw(invocation, done, endpoint, seconds)
+    _draw(invocation, done, endpoint, seconds, stood)
 
 
-def _draw(invocation: Invocation, done: Deployment, endpoint: str | None, seconds: float) -> None:
+def _draw(invocation: Invocation, done: Deployment, endpoint: str | None, seconds: float, stood: bool) -> None:
     console = invocation.console
-    console.line(Span(_headline(done), "good"), Span(f"  {seconds:.1f} s", "dim"))
+    console.line(Span(_headline(done, stood), "good"), Span(f"  {seconds:.1f} s", "dim"))
     if done.outcome == "updated":
         for change in done.changes[:_SHOWN]:
             kept = Span("  replaced", "warn") if change.replaced else ""
@@ -69,8 +70,8 @@ def _draw(invocation: Invocation, done: Deployment, endpoint: str | None, second
     console.hint(f"Next: {invocation.command('upload --sample')}")
 
 
-def _headline(done: Deployment) -> str:
+def _headline(done: Deployment, stood: bool) -> str:
     if done.outcome == "unchanged":
-        return "Nothing to do: already up."
+        return "Nothing to do: already up." if stood else "Up again: nothing had changed."
     count = f"{len(done.changes)} resource{'s' * (len(done.changes) != 1)}"
     return f"Up: created {count}." if done.outcome == "created" else f"Up: updated {count}."

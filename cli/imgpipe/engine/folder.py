@@ -55,6 +55,11 @@ class StageFolder:
         return self.root / "engine.log"
 
     @property
+    def region(self) -> Path:
+        """Says in which region the stage lives."""
+        return self.root / "region"
+
+    @property
     def record(self) -> Path:
         return self.root / "engine.json"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imgpipe.errors import usage
 from imgpipe.targets.base import Connection, Progress
 
 
@@ -27,13 +28,18 @@ class LocalTarget:
         """How to reach the engine; raises `not_up` (exit 4) where it does not run or does not answer."""
         from imgpipe.engine import supervisor
 
-        return self._connection(supervisor.find(self._folder, self._stage).port)
+        running = supervisor.find(self._folder, self._stage)
+        self._check_region()
+        return self._connection(running.port)
 
     def start(self, progress: Progress) -> Connection:
         """Start the engine unless it runs already."""
         from imgpipe.engine import supervisor
 
+        self._check_region()
         running = supervisor.start(self._folder, self._stage, self._port, self._region, progress)
+        self._folder.region.touch(mode=0o600)
+        self._folder.region.write_text(self._region)
         return self._connection(running.port)
 
     def stop(self) -> bool:
@@ -47,6 +53,15 @@ class LocalTarget:
         from imgpipe.engine import supervisor
 
         supervisor.destroy(self._folder)
+
+    def _check_region(self) -> None:
+        """A stage lives in one region: what `down` counts must be all that it removes."""
+        home = self._folder.region.read_text() if self._folder.region.is_file() else self._region
+        if home != self._region:
+            raise usage(
+                f"The stage {self._stage!r} is in the region {home}, not in {self._region}.",
+                f"imgpipe --region {home} status, or another --stage",
+            )
 
     def _connection(self, port: int) -> Connection:
         return Connection(
