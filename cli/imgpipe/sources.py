@@ -41,14 +41,22 @@ def media_type(head: bytes) -> str | None:
     return "image/heic" if describe(head) == "HEIC" else None
 
 
-def collect(named: Sequence[str], *, key: str | None, prefix: str, stdin: Callable[[], bytes]) -> list[Item]:
+def collect(
+    named: Sequence[str],
+    *,
+    key: str | None,
+    prefix: str,
+    stdin: Callable[[], bytes],
+    left_out: Callable[[Path], None] = lambda _: None,
+) -> list[Item]:
     """The items that the arguments of `upload` name, in their order.
 
     A file's key is its name; below a folder, its path from there. Files that are named are taken as they are, folders
-    are searched for what looks like an image. `-` is what `stdin` returns. Raises ImgpipeError (exit 2) for what does
-    not exist, for a folder without images, for two files with one key, and for a folder marker.
+    are searched for what looks like an image, and `left_out` is told of the rest. `-` is what `stdin` returns. Raises
+    ImgpipeError (exit 2) for what does not exist, for a folder without images, for two files with one key, and for a
+    folder marker.
     """
-    found = [item for name in named for item in _items(name, key, stdin)]
+    found = [item for name in named for item in _items(name, key, stdin, left_out)]
     if key is not None and len(found) > 1:
         raise usage(f"--key names one image, and there are {len(found)}.", "give each its own upload, or use --prefix")
     items = [Item(prefix + (key or one.key), one.source, one.content_type, one.content) for one in found]
@@ -77,7 +85,7 @@ def check_key(key: str) -> None:
         raise usage(f"S3 keys have 1 to 1024 bytes, and this one has {size}: {key[:40]}…", "name it with --key")
 
 
-def _items(name: str, key: str | None, stdin: Callable[[], bytes]) -> Iterator[Item]:
+def _items(name: str, key: str | None, stdin: Callable[[], bytes], left_out: Callable[[Path], None]) -> Iterator[Item]:
     if name == "-":
         if key is None:
             raise usage("What comes from a pipe has no name.", "imgpipe upload - --key photo.jpg")
@@ -86,12 +94,12 @@ def _items(name: str, key: str | None, stdin: Callable[[], bytes]) -> Iterator[I
         return
     path = Path(name)
     if path.is_dir():
-        yield from _folder(path)
+        yield from _folder(path, left_out)
     elif path.exists():
         yield _file(path, path.name)
     elif matches := _matches(name):
         for match in matches:
-            yield from _items(match, key, stdin)
+            yield from _items(match, key, stdin, left_out)
     else:
         raise ImgpipeError("no_such_file", f"There is no file {name}.", "imgpipe upload --sample", usage("").status)
 
@@ -110,13 +118,14 @@ def _file(path: Path, key: str) -> Item:
     return Item(key, str(path), media_type(_head(content)) or _UNKNOWN, content)
 
 
-def _folder(folder: Path) -> list[Item]:
+def _folder(folder: Path, left_out: Callable[[Path], None]) -> list[Item]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    items = [
-        Item(path.relative_to(folder).as_posix(), str(path), media, path)
-        for path in files
-        if (media := media_type(_head(path)))
-    ]
+    items = []
+    for path in files:
+        if media := media_type(_head(path)):
+            items.append(Item(path.relative_to(folder).as_posix(), str(path), media, path))
+        else:
+            left_out(path)
     if not items:
         looked = f"looked at {len(files)} file{'s' * (len(files) != 1)}"
         raise ImgpipeError(

@@ -26,6 +26,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "holiday"
 
 
+def test_what_a_folder_holds_beside_images_is_named(folder: Path) -> None:
+    left_out: list[Path] = []
+    collect([str(folder)], key=None, prefix="", stdin=bytes, left_out=left_out.append)
+    assert [path.name for path in left_out] == ["liar.jpg"]
+
+
 def test_a_file_is_keyed_by_its_name_and_typed_by_its_bytes(folder: Path) -> None:
     (item,) = collected(folder / "no extension")
     assert (item.key, item.content_type) == ("no extension", "image/png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,7 +46,12 @@ def upload(
     from imgpipe.images import Upload
 
     invocation = Invocation.of(ctx)
-    items = _items(paths or [], sample, key, prefix)
+    left_out: list[Path] = []
+    items = _items(paths or [], sample, key, prefix, left_out)
+    if left_out:
+        names_of = ", ".join(path.name for path in left_out[:3]) + (", …" if len(left_out) > 3 else "")
+        what = "file is no image and is" if len(left_out) == 1 else "files are no images and are"
+        invocation.console.note(f"{len(left_out)} {what} left out: {names_of}. Name a file to send it all the same.")
     clients, names = invocation.open()
     sending = Upload(
         clients,
@@ -69,7 +75,7 @@ def upload(
     _finish(invocation, results)
 
 
-def _items(paths: list[str], sample: bool, key: str | None, prefix: str) -> list[Item]:
+def _items(paths: list[str], sample: bool, key: str | None, prefix: str, left_out: list[Path]) -> list[Item]:
     import sys
 
     from imgpipe.sources import Item, check_key, collect
@@ -77,7 +83,7 @@ def _items(paths: list[str], sample: bool, key: str | None, prefix: str) -> list
     if not sample:
         if not paths:
             raise usage("There is nothing to upload.", "imgpipe upload photo.jpg, or imgpipe upload --sample")
-        return collect(paths, key=key, prefix=prefix, stdin=sys.stdin.buffer.read)
+        return collect(paths, key=key, prefix=prefix, stdin=sys.stdin.buffer.read, left_out=left_out.append)
     try:
         (size,) = [float(path) for path in paths] or [12.0]
     except ValueError:
