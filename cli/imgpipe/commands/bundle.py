@@ -1,0 +1,112 @@
+"""`imgpipe bundle`: build the zip that Lambda runs, and look into it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgpipe.commands.base import Invocation
+from imgpipe.console import Cell, Span
+from imgpipe.errors import ImgpipeError
+
+if TYPE_CHECKING:
+    from imgpipe.console import Console
+    from imgpipe.stack.bundle import LambdaBundle
+
+EXAMPLES = """
+imgpipe bundle
+imgpipe bundle --arch x86_64 --python 3.13 -o function.zip
+imgpipe bundle --json | jq -r .sha256
+"""
+
+
+def bundle(
+    ctx: typer.Context,
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="arm64 or x86_64; that of the target, else arm64.", metavar="NAME")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option("--python", help="3.12, 3.13 or 3.14; that of the target, else 3.13.", metavar="X.Y")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file, or a folder that exists.", metavar="PATH")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that holds something else.")] = False,
+) -> None:
+    """Build the zip that Lambda runs: the function and its libraries, for Lambda's processor and Python.
+
+    The libraries have the versions that are installed here. The same code and versions give the same bytes on every
+    machine. What was built is inspected before it is written.
+    """
+    from imgpipe.stack.bundle import lambda_bundle
+
+    invocation = Invocation.of(ctx)
+    console = invocation.console
+    parameters = invocation.target.parameters(invocation.config.parameters)
+    arch = arch or parameters.get("Architecture", "arm64")
+    python = python or parameters.get("Runtime", "python3.13").removeprefix("python")
+    with console.steps() as progress:
+        made = lambda_bundle(arch, python, progress)
+    path = Path(f"imgpipe-{arch}-py{python}.zip") if output is None else output
+    if path.is_dir():
+        path /= f"imgpipe-{arch}-py{python}.zip"
+    _write(path, made.data, force)
+    _show(console, made, path)
+
+
+def _write(path: Path, data: bytes, force: bool) -> None:
+    """Write the zip whole or not at all; a file that holds it already is left as it is."""
+    from imgpipe.downloads import refuse_to_overwrite
+
+    part = path.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return
+        if not force:
+            refuse_to_overwrite([path])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise ImgpipeError("cannot_write", message, "choose another -o") from None
+
+
+def _show(console: Console, made: LambdaBundle, path: Path) -> None:
+    if console.json:
+        document = {
+            "file": str(path),
+            "bytes": len(made.data),
+            "unzipped_bytes": made.unzipped,
+            "sha256": made.sha256,
+            "architecture": made.architecture,
+            "python": made.python,
+            "imported_by": made.imported_by,
+            "libraries": [asdict(library) for library in made.libraries],
+            "without": list(made.without),
+        }
+        console.emit(document)
+        return
+    imported: Cell = Span(f"not tried: no Python {made.python} on {made.architecture} Linux here", "warn")
+    if made.imported_by is not None:
+        imported = Span(f"yes, by Python {made.imported_by} with only boto3 beside it", "good")
+    facts: list[tuple[str, Cell]] = [
+        ("file", Span(str(path), "name")),
+        ("size", f"{len(made.data) / 1e6:.1f} MB, unzipped {made.unzipped / 1e6:.1f} MB"),
+        ("sha256", made.sha256),
+        ("architecture", made.architecture),
+        ("python", made.python),
+        ("imports", imported),
+    ]
+    console.facts(facts)
+    console.line()
+    rows: list[tuple[Cell, str, str]] = [(Span(one.name, "name"), one.version, one.wheel) for one in made.libraries]
+    rows += [(Span(name, "name"), "none", f"it has no wheel for {made.architecture}") for name in made.without]
+    console.table(("library", "version", "wheel"), rows)
