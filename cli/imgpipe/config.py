@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from imgpipe import configfile
+from imgpipe.configfile import TARGETS, Entry
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
 from imgpipe.hints import FLAGS
+from imgpipe.stack.parameters import PARAMETERS
 
-TARGETS = ("local", "localstack", "aws")
-FILE = "imgpipe.toml"
+FILE = configfile.FILE
 
-_DEFAULTS = {"target": "local", "stage": "dev", "region": "us-east-1"}
-
-_TEXTS = {
-    "target": "one of local, localstack, aws",
-    "stage": 'a name such as "dev"',
-    "region": 'an AWS region such as "eu-west-1"',
-    "profile": "the name of an AWS profile",
+_DEFAULTS = {"target": "local", "stage": "dev"}
+_VARIABLES = {
+    "target": "IMGPIPE_TARGET",
+    "stage": "IMGPIPE_STAGE",
+    "region": "IMGPIPE_REGION",
+    "profile": "IMGPIPE_PROFILE",
+    "account": "IMGPIPE_ACCOUNT",
+    "endpoint_url": "IMGPIPE_ENDPOINT",
 }
-_KEYS = {
-    **_TEXTS,
-    "renditions": "a list of tables such as [{ box = 1024 }]",
-    "thumbnail": "a table such as { box = 64 }, or false for none",
-    "formats": 'a list of input formats such as ["jpeg", "png"]',
-}
+EMULATOR_REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Where to run and what to make. `parameters` are the stack's, each a string as CloudFormation takes it.
+    """Where to run and what to make.
 
+    `profile` and `account` (the only account that the stage may be in) are None except on the target aws, and
+    `endpoint_url` except on localstack. `parameters` are what the file says of the template's, each a string as
+    CloudFormation takes it; `tags` are the stack's. `file` is the imgpipe.toml or pyproject.toml that was found.
     `given` are the options of the command line that another command would have to repeat to run in the same place.
+    `origins` says in words where each value came from, by its key in the file ("stage", "parameters.memory").
     """
 
     target: str
@@ -45,125 +44,190 @@ class Config:
     region: str
     home: Path
     profile: str | None = None
+    account: str | None = None
     endpoint_url: str | None = None
     port: int | None = None
     parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    file: Path | None = None
     given: Mapping[str, str]
+    origins: Mapping[str, str]
 
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path) -> Config:
     """The configuration of one command.
 
     `flags` holds the options that were given, `directory` is where to begin looking for imgpipe.toml.
-    Raises ImgpipeError (exit 2) that names the flag, the variable, or the file, line and key at fault.
+    Raises ImgpipeError (exit 2) that names the flag, the variable, or the file, line and key at fault; `unknown_region`
+    (exit 4) for what cannot be a region of AWS.
     """
-    found = find(directory, _home_folder(environ))
-    file = _read(found) if found else {}
-
-    def standing(name: str) -> str | None:
-        variable = "IMGPIPE_ENDPOINT" if name == "endpoint_url" else f"IMGPIPE_{name.upper()}"
-        return environ.get(variable) or file.get(name) or _DEFAULTS.get(name)
-
-    def choose(name: str) -> str | None:
-        return flags.get(name) or standing(name)
-
-    target, stage = choose("target"), choose("stage")
-    if target not in TARGETS:
-        raise ImgpipeError(
-            "unknown_target", f"There is no target {target!r}.", "choose local, localstack or aws", ExitStatus.USAGE
-        )
-    if flags.get("endpoint_url") and target != "localstack":
-        raise usage(f"--endpoint-url belongs to the target localstack, not {target}.", "imgpipe -t localstack …")
-    from imgpipe.stack.names import validate_stage
-
-    region = choose("region") or ""
-    if not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", region):
-        raise usage(f"{region!r} is not the name of an AWS region.", "imgpipe --region eu-west-1 …")
+    found = configfile.find(directory, _home_folder(environ))
+    file = configfile.read(found) if found else None
+    sources = _Sources(flags, environ, dict(file.top) if file else {})
+    stage = _stage(sources)
+    if file:
+        sources.entries = file.of(stage)
+    target = _target(sources)
+    region = _region(sources, target)
+    aws = target == "aws"
+    profile = sources.choose("profile") if aws else None
+    account = _account(sources) if aws else None
+    endpoint_url = _endpoint(sources) if target == "localstack" else None
+    if aws and profile is None and (variable := _set(environ, "AWS_PROFILE", "AWS_DEFAULT_PROFILE")):
+        sources.origins["profile"] = variable  # boto3 reads it
+    sources.origins["home"] = "IMGPIPE_HOME" if environ.get("IMGPIPE_HOME") else "default"
+    sources.origins["port"] = "IMGPIPE_PORT" if environ.get("IMGPIPE_PORT") else "default"
+    sources.origins |= {key: entry.where for key, entry in sources.entries.items() if key not in sources.origins}
     return Config(
         target=target,
-        stage=validate_stage(stage or ""),
+        stage=stage,
         region=region,
-        profile=choose("profile"),
-        endpoint_url=choose("endpoint_url"),
+        profile=profile,
+        account=account,
+        endpoint_url=endpoint_url,
         home=_state(environ),
         port=_port(environ),
-        parameters=_parameters(file),
-        given={name: flags[name] for name in FLAGS if flags.get(name) and flags[name] != standing(name)},
+        parameters=_parameters(sources.entries),
+        tags={key.removeprefix("tags."): one.value for key, one in sources.entries.items() if key.startswith("tags.")},
+        file=found,
+        given=sources.given(),
+        origins=sources.origins,
     )
 
 
-def find(directory: Path, home: Path | None) -> Path | None:
-    """The nearest imgpipe.toml at or above `directory`; the search ends at a repository's root or the home folder."""
-    for folder in (directory, *directory.parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
-        if (folder / ".git").exists() or folder == home:
-            return None
-    return None
+class _Sources:
+    """Where values come from; `origins` collects where those that were asked for did."""
+
+    def __init__(self, flags: Mapping[str, str], environ: Mapping[str, str], entries: Mapping[str, Entry]) -> None:
+        self.flags = flags
+        self.environ = environ
+        self.entries = entries
+        self.defaults = dict(_DEFAULTS)
+        self.origins: dict[str, str] = {}
+
+    def choose(self, name: str) -> str | None:
+        """The value that wins, noted in `origins`."""
+        value, origin = self.standing(name)
+        if flag := self.flags.get(name):
+            value, origin = flag, f"--{name.replace('_', '-')}"
+        if value is not None:
+            self.origins[name] = origin
+        return value
+
+    def standing(self, name: str) -> tuple[str | None, str]:
+        """What holds where no flag is given, and where it came from."""
+        if value := self.environ.get(_VARIABLES[name]):
+            return value, _VARIABLES[name]
+        if entry := self.entries.get(name):
+            return entry.value, entry.where
+        return self.defaults.get(name), "default"
+
+    def given(self) -> dict[str, str]:
+        """The flags that change something."""
+        flags = {name: self.flags[name] for name in FLAGS if self.flags.get(name)}
+        return {name: value for name, value in flags.items() if value != self.standing(name)[0]}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _stage(sources: _Sources) -> str:
+    from imgpipe.stack.names import validate_stage
+
+    stage = sources.choose("stage") or ""
     try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _broken(f"{path} is not TOML: {error}.", "mend the line it names") from None
-    for key, value in data.items():
-        where = f"{path}, line {line}" if (line := _line_of(text, key)) else str(path)
-        if key not in _KEYS:
-            raise _broken(f"{where}: there is no key {key!r}.", "the keys are " + ", ".join(_KEYS))
-        if not _fits(key, value):
-            raise _broken(f"{where}: {key} cannot be {value!r}.", f"{key} is {_KEYS[key]}")
-    _check_recipe(path, text, data)
-    return data
+        return validate_stage(stage)
+    except ImgpipeError as error:
+        raise usage(f"{sources.origins['stage']}: {error.message}", error.hint) from None
 
 
-def _check_recipe(path: Path, text: str, data: Mapping[str, Any]) -> None:
-    from image_pipeline.settings import SettingsError, parse_formats, parse_renditions
+def _target(sources: _Sources) -> str:
+    target = sources.choose("target") or ""
+    if target not in TARGETS:
+        from difflib import get_close_matches
 
-    checks: dict[str, Callable[[], object]] = {
-        "formats": lambda: parse_formats(data["formats"]),
-        # Together, for their names must differ.
-        "renditions": lambda: parse_renditions(_recipe(data)),
-        "thumbnail": lambda: parse_renditions(_recipe(data)),
-    }
-    for key in [key for key in checks if key in data]:
-        try:
-            checks[key]()
-        except SettingsError as error:
-            if key == "renditions" and str(error).startswith("thumbnail"):
-                continue  # said with the line of the thumbnail
-            where = f"{path}, line {line}" if (line := _line_of(text, key)) else str(path)
-            raise _broken(f"{where}: {error}.", f"{key} is {_KEYS[key]}") from None
+        close = get_close_matches(target, TARGETS, n=1)
+        guess = f" Did you mean {close[0]}?" if close else ""
+        message = f"{sources.origins['target']}: there is no target {target!r}.{guess}"
+        raise ImgpipeError("unknown_target", message, "choose local, localstack or aws", ExitStatus.USAGE)
+    for name, owner in (("endpoint_url", "localstack"), ("profile", "aws")):
+        if sources.flags.get(name) and target != owner:
+            flag = FLAGS[name]
+            raise usage(f"{flag} belongs to the target {owner}, not {target}.", f"imgpipe -t {owner} {flag} …")
+    return target
 
 
-def _fits(key: str, value: Any) -> bool:
-    if key in _TEXTS:
-        return isinstance(value, str) and bool(value)
-    if key == "formats":
-        return isinstance(value, list) and all(isinstance(one, str) for one in value)
-    if key == "thumbnail":
-        return isinstance(value, dict) or value is False
-    return isinstance(value, list)
+def _region(sources: _Sources, target: str) -> str:
+    if target != "aws":
+        sources.defaults["region"] = EMULATOR_REGION
+    if (region := sources.choose("region")) is None:
+        region, sources.origins["region"] = _ambient_region(sources)
+    if re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d+", region):
+        return region
+    message, hint = (
+        f"{sources.origins['region']}: {region!r} is not the name of an AWS region.",
+        "imgpipe --region eu-west-1 …",
+    )
+    if target == "aws":
+        raise ImgpipeError("unknown_region", message, hint, ExitStatus.UNREACHABLE)
+    raise usage(message, hint)
 
 
-def _line_of(text: str, key: str) -> int | None:
-    """The line that a top-level key or its table begins on; tomllib does not say."""
-    pattern = re.compile(rf"""^\s*(\[+\s*)?["']?{re.escape(key)}["']?\s*[=\].]""")
-    return next((n for n, line in enumerate(text.splitlines(), 1) if pattern.match(line)), None)
+def _ambient_region(sources: _Sources) -> tuple[str, str]:
+    """The region that AWS's own tools would take, and where it came from."""
+    if variable := _set(sources.environ, "AWS_REGION", "AWS_DEFAULT_REGION"):
+        return sources.environ[variable], variable
+    import botocore.session
+
+    session = botocore.session.Session(profile=sources.choose("profile"))
+    # A profile that is not there is botocore's to name: without it there is no region either.
+    if region := session.get_scoped_config().get("region"):
+        return str(region), f"the profile {session.profile or 'default'}"
+    raise usage(
+        "Which region? Neither a flag, the environment, the file nor the profile names one.",
+        "imgpipe -t aws --region eu-west-1 …",
+    )
 
 
-def _parameters(file: Mapping[str, Any]) -> dict[str, str]:
-    recipe = _recipe(file)
-    return {
-        "Renditions": json.dumps(recipe, separators=(",", ":")) if recipe else "",
-        "Formats": ",".join(file.get("formats", ())),
-    }
+def _account(sources: _Sources) -> str | None:
+    account = sources.choose("account")
+    if account is not None and not re.fullmatch(r"[0-9]{12}", account):
+        raise usage(f"IMGPIPE_ACCOUNT is the 12 digits of an AWS account, not {account!r}.", "unset IMGPIPE_ACCOUNT")
+    return account
 
 
-def _recipe(file: Mapping[str, Any]) -> dict[str, Any]:
-    """What the function is told to make: `thumbnail = false` is none, for TOML has no null."""
-    return {key: file[key] or None for key in ("renditions", "thumbnail") if key in file}
+def _endpoint(sources: _Sources) -> str | None:
+    if (url := sources.choose("endpoint_url")) is None:
+        return None
+    from ipaddress import ip_address
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        loopback, port = False, None
+    else:
+        bare = parts._replace(scheme="", netloc="", path=parts.path.rstrip("/")).geturl() == ""
+        loopback = loopback and bare and parts.scheme in ("http", "https") and "@" not in parts.netloc and port != 0
+    if not loopback:
+        raise usage(
+            f"{sources.origins['endpoint_url']}: {url!r} is not an address on this machine such as "
+            "http://127.0.0.1:4566.",
+            "imgpipe -t localstack --endpoint-url http://127.0.0.1:4566 …",
+        )
+    return url.rstrip("/")
+
+
+def _parameters(entries: Mapping[str, Entry]) -> dict[str, str]:
+    said = {one.name: one.text(entries[one.place].value) for one in PARAMETERS if one.place in entries}
+    if configfile.recipe(entries):
+        said["Renditions"] = configfile.recipe_json(entries)
+    if formats := entries.get("formats"):
+        said["Formats"] = ",".join(formats.value)
+    return said
+
+
+def _set(environ: Mapping[str, str], *names: str) -> str | None:
+    return next((name for name in names if environ.get(name)), None)
 
 
 def _state(environ: Mapping[str, str]) -> Path:
@@ -185,7 +249,3 @@ def _port(environ: Mapping[str, str]) -> int | None:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise usage(f"IMGPIPE_PORT is a port from 1 to 65535, not {text!r}.", "unset IMGPIPE_PORT to use 4580")
     return int(text)
-
-
-def _broken(message: str, hint: str) -> ImgpipeError:
-    return ImgpipeError("config", message, hint, ExitStatus.USAGE)

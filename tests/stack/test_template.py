@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.decode import decode_str
+from cfnlint.helpers import REGIONS
 
 from image_pipeline.record import ImageRecord
-from image_pipeline.settings import Settings
-from imgpipe.stack.deploy import local_parameters, template_body
+from image_pipeline.settings import INPUT_FORMATS, Limits, Recipe, Settings
+from imgpipe.stack.deploy import template_body
 from imgpipe.stack.names import Names, StackOutputs
+from imgpipe.stack.parameters import LONGEST_RECIPE, PARAMETERS, Matching, Switch, Whole
+from imgpipe.targets.base import emulator_parameters
 
 BUCKETS = ("InputBucket", "ResizedBucket", "ThumbnailsBucket")
 POLICIES = {
@@ -60,8 +63,9 @@ def inside(value: Any) -> Iterator[Any]:
         yield from inside(one)
 
 
-def test_cfn_lint_finds_nothing() -> None:
-    assert [f"{one.rule.id} {one.message}" for one in lint(template_body(), regions=["us-east-1"])] == []
+def test_cfn_lint_finds_nothing_in_any_region() -> None:
+    everywhere = list(REGIONS)
+    assert [f"{one.rule.id} {one.message}" for one in lint(template_body(), regions=everywhere)] == []
 
 
 def test_it_fits_into_a_request_and_needs_no_preprocessing() -> None:
@@ -158,7 +162,7 @@ def test_a_message_stays_hidden_for_six_times_the_longest_run(
     timeout = resources["Function"]["Timeout"]
     assert template["Parameters"]["VisibilityTimeout"]["Default"] >= 6 * timeout
     assert template["Parameters"]["VisibilityTimeout"]["MinValue"] >= timeout
-    assert int(local_parameters()["VisibilityTimeout"]) > timeout
+    assert int(emulator_parameters({})["VisibilityTimeout"]) > timeout
 
 
 def test_eight_failed_receives_lead_to_two_weeks_in_the_dead_letter_queue(resources: dict[str, Any]) -> None:
@@ -186,18 +190,91 @@ def test_messages_are_taken_one_by_one_unfiltered_and_never_throttled(resources:
     assert "ReservedConcurrentExecutions" not in resources["Function"]
 
 
-def test_the_environment_is_what_the_function_reads(resources: dict[str, Any]) -> None:
+def test_the_environment_is_what_the_function_reads_and_its_defaults_are_the_function_s(
+    template: dict[str, Any], resources: dict[str, Any]
+) -> None:
     variables = resources["Function"]["Environment"]["Variables"]
-    known = {"IMGPIPE_BACKOFF": "2,10", "IMGPIPE_RENDITIONS": "", "IMGPIPE_FORMATS": "", "IMGPIPE_MAX_RECEIVES": "8"}
+    known = {"IMGPIPE_MAX_RECEIVES": "8"} | {
+        name: str(template["Parameters"][value["Ref"]]["Default"])
+        for name, value in variables.items()
+        if isinstance(value, dict) and value.get("Ref") in template["Parameters"]
+    }
     settings = Settings.from_environment({name: known.get(name, name.lower()) for name in variables})
     assert settings.queue_url == "imgpipe_queue_url"
-    assert settings.recipe == Settings.from_environment({name: known.get(name, "x") for name in variables}).recipe
+    assert settings.recipe == Recipe()
+    limits = {name for name in variables if name.startswith("IMGPIPE_MAX_")}
+    changed = Settings.from_environment({name: "3" if name in limits else known.get(name, "x") for name in variables})
+    assert changed.recipe.limits == Limits(max_bytes=3, max_pixels=3, max_side=3, max_scans=3)
     assert {name for name in variables if not name.startswith("IMGPIPE_")} == set()
+
+
+def test_a_file_may_say_what_the_template_allows_and_nothing_else(template: dict[str, Any]) -> None:
+    described = template["Parameters"]
+    for one in PARAMETERS:
+        there, kind = described[one.name], one.kind
+        assert one.text(one.default) == str(there["Default"]), one.name
+        assert kind.holds(one.default), one.name
+        assert one.value(one.text(one.default)) == one.default
+        if isinstance(kind, Whole):
+            assert (there["Type"], there.get("MinValue")) == ("Number", kind.at_least), one.name
+            assert there.get("MaxValue") == kind.at_most, one.name
+        elif isinstance(kind, Matching):
+            assert there["AllowedPattern"] == kind.pattern, one.name
+            assert there["ConstraintDescription"] == kind.says
+        else:
+            options = (True, False) if isinstance(kind, Switch) else kind.options
+            assert [one.text(option) for option in options] == [str(option) for option in there["AllowedValues"]]
+    elsewhere = {"CodeBucket", "CodeKey", "VisibilityTimeout", "Backoff", "Renditions", "Formats"}
+    assert {one.name for one in PARAMETERS} | elsewhere == set(described)
+    assert described["Renditions"]["MaxLength"] == LONGEST_RECIPE
+
+
+def test_the_environment_fits_beside_the_longest_recipe(resources: dict[str, Any]) -> None:
+    longest = Names.of("a" * 12, "123456789012", "us-gov-east-1")
+    values = {"Table": longest.table, "Renditions": "x" * LONGEST_RECIPE}
+    values |= dict(zip(BUCKETS, longest.buckets, strict=True))
+    values["JobsQueue"] = f"https://sqs.us-gov-east-1.amazonaws.com/123456789012/{longest.jobs_queue}"
+    values["Formats"] = ",".join(INPUT_FORMATS)
+    values["Backoff"] = ",".join(["43200"] * 7)
+    size = sum(
+        len(name) + len(str(values.get(value["Ref"], "x" * 12)) if isinstance(value, dict) else value)
+        for name, value in resources["Function"]["Environment"]["Variables"].items()
+    )
+    # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    assert size < 4096
+
+
+def test_the_smallest_memory_holds_the_largest_file_and_the_largest_picture(template: dict[str, Any]) -> None:
+    described = template["Parameters"]
+    interpreter_and_libraries = 200_000_000
+    needed = Limits().memory + described["MaxBytes"]["MaxValue"] + interpreter_and_libraries
+    assert needed <= described["MemorySize"]["MinValue"] * 2**20
+    # The cheapest format takes four bytes for a pixel: more pixels than this would only be refused for their memory.
+    assert described["MaxPixels"]["MaxValue"] * 4 == Limits().memory
+
+
+def test_the_role_is_bounded_and_alarms_are_mailed_only_where_that_is_wanted(template: dict[str, Any]) -> None:
+    role = template["Resources"]["FunctionRole"]["Properties"]
+    assert role["PermissionsBoundary"]["Fn::If"] == [
+        *("WithBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"})
+    ]
+    subscription = template["Resources"]["Subscription"]
+    assert subscription["Condition"] == "WithEmail"
+    assert subscription["Properties"] == {
+        **{"TopicArn": {"Ref": "Topic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
+    }
+
+
+def test_the_thresholds_that_depend_on_the_traffic_are_parameters(resources: dict[str, Any]) -> None:
+    alarms = {"BacklogAgeAlarm": "BacklogSeconds", "ImagesFailedAlarm": "FailedImages"}
+    for alarm, parameter in {**alarms, "ImagesRetriedAlarm": "RetriedImages"}.items():
+        assert resources[alarm]["Threshold"] == {"Ref": parameter}
+        assert f"${{{parameter}}}" in resources[alarm]["AlarmDescription"]["Fn::Sub"]
 
 
 def test_the_default_back_off_is_one_that_the_function_reads(template: dict[str, Any]) -> None:
     required = ("STACK", "ACCOUNT", "INPUT_BUCKET", "RESIZED_BUCKET", "THUMBNAILS_BUCKET", "TABLE")
-    for text in (template["Parameters"]["Backoff"]["Default"], local_parameters()["Backoff"]):
+    for text in (template["Parameters"]["Backoff"]["Default"], emulator_parameters({})["Backoff"]):
         environment = {f"IMGPIPE_{one}": "x" for one in required} | {"IMGPIPE_BACKOFF": text}
         assert len(Settings.from_environment(environment).backoff) == 7
 
