@@ -1,0 +1,1 @@
+"""`imgpipe doctor`: what each target needs, looked at without changing anything."""
