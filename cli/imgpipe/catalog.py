@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from image_pipeline.record import SHARDS, ImageRecord
+from image_pipeline.record import SHARDS, ImageRecord, Status
 from imgpipe.aws import Clients
 from imgpipe.errors import ImgpipeError, usage
 
@@ -62,7 +62,7 @@ _TRIES, _FIRST_PAUSE = 7, 0.05  # 6 seconds in all
 def row(clients: Clients, table: str, key: str) -> ImageRecord | None:
     """The record of one image as the table holds it now; None when there is no row."""
     response = clients["dynamodb"].get_item(TableName=table, Key={"image_key": {"S": key}}, ConsistentRead=True)
-    return ImageRecord.from_item(_plain(response["Item"])) if "Item" in response else None
+    return _record(response["Item"]) if "Item" in response else None
 
 
 def rows(clients: Clients, table: str, keys: Sequence[str]) -> dict[str, ImageRecord]:
@@ -75,8 +75,7 @@ def rows(clients: Clients, table: str, keys: Sequence[str]) -> dict[str, ImageRe
         batch, waiting = waiting[:100], waiting[100:]
         asked = {table: {"Keys": batch, "ConsistentRead": True}}
         response = clients["dynamodb"].batch_get_item(RequestItems=asked)
-        for item in response["Responses"].get(table, ()):
-            record = ImageRecord.from_item(_plain(item))
+        for record in map(_record, response["Responses"].get(table, ())):
             found[record.image_key] = record
         left = response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         waiting += left
@@ -88,21 +87,43 @@ def rows(clients: Clients, table: str, keys: Sequence[str]) -> dict[str, ImageRe
     return found
 
 
+def every_row(clients: Clients, table: str) -> Iterator[ImageRecord]:
+    """All records, in no order, read page by page; one that is written meanwhile comes at most once."""
+    for page in clients["dynamodb"].get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        yield from map(_record, page["Items"])
+
+
+def failed_rows(clients: Clients, table: str) -> Iterator[ImageRecord]:
+    """The records of all images that failed and have not become ready since, read page by page."""
+    # Newest first: one that fails again meanwhile moves to where the search has been, and is not found for ever.
+    for page in _failed(clients, table, ScanIndexForward=False):
+        keys = [item["image_key"]["S"] for item in page["Items"]]
+        yield from (one for one in rows(clients, table, keys).values() if one.status is Status.FAILED)
+
+
+def count(clients: Clients, table: str) -> int:
+    """How many rows there are; AWS counts them every six hours."""
+    return int(clients["dynamodb"].describe_table(TableName=table)["Table"]["ItemCount"])
+
+
 def count_failed(clients: Clients, table: str) -> int:
     """How many images failed, from the sparse index."""
-    return sum(
-        page["Count"]
-        for shard in range(SHARDS)
-        for page in clients["dynamodb"]
-        .get_paginator("query")
-        .paginate(
-            TableName=table,
-            IndexName="failed",
-            Select="COUNT",
-            KeyConditionExpression="failed = :p",
-            ExpressionAttributeValues={":p": {"S": f"FAILED#{shard}"}},
+    return sum(page["Count"] for page in _failed(clients, table, Select="COUNT"))
+
+
+def _failed(clients: Clients, table: str, **how: Any) -> Iterator[Mapping[str, Any]]:
+    for number in range(SHARDS):
+        yield from (
+            clients["dynamodb"]
+            .get_paginator("query")
+            .paginate(
+                TableName=table,
+                IndexName="failed",
+                KeyConditionExpression="failed = :p",
+                ExpressionAttributeValues={":p": {"S": f"FAILED#{number}"}},
+                **how,
+            )
         )
-    )
 
 
 def page(clients: Clients, table: str, query: Query, limit: int, after: str | None = None) -> Page:
@@ -220,6 +241,10 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         format=item.get("format"),
         user=item["user"],
     )
+
+
+def _record(item: Mapping[str, Any]) -> ImageRecord:
+    return ImageRecord.from_item(_plain(item))
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:

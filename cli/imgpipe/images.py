@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -48,13 +48,33 @@ class Sent:
 
 
 @dataclass(slots=True)
+class Verdict:
+    """Tells a row that is final from one that says "crashed" because a last attempt has begun: that is `crashed`."""
+
+    crashed: ImageRecord | None = None
+    _since: float = 0.0
+
+    def of(self, record: ImageRecord) -> Literal["ready", "failed"] | None:
+        """What the row says, or None while a worker may still be at it."""
+        if record.status is Status.READY:
+            return "ready"
+        # A last attempt writes this very sentence before it begins, and replaces it if it survives.
+        if record.failure is not None and record.failure.reason == Refusal.CRASHED.sentence:
+            now = time.monotonic()
+            if self.crashed is None or self.crashed.revision != record.revision:
+                self.crashed, self._since = record, now
+            if now - self._since < _CRASH_GRACE:
+                return None
+        return "failed"
+
+
+@dataclass(slots=True)
 class _Pending:
     item: Item
     sent: Sent
     look_at: float
     pause: float = 0.5
-    crashed: ImageRecord | None = None
-    crashed_at: float = 0.0
+    verdict: Verdict = field(default_factory=Verdict)
 
     def result(self, state: State, record: ImageRecord | None = None, error: str = "") -> Result:
         return Result(self.item, state, self.sent.version_id, record, error)
@@ -153,8 +173,8 @@ class Waiter:
         """Everything that is still pending: failed where the row says so for now, else timed out."""
         why = f"; the last look failed: {explain(self._trouble).message}" if self._trouble else ""
         for one in self.pending.values():
-            if one.crashed:
-                yield one.result("failed", one.crashed)
+            if one.verdict.crashed:
+                yield one.result("failed", one.verdict.crashed)
             else:
                 yield one.result("timed_out", error=f"no record after {seconds:g} s without news{why}")
         self.pending.clear()
@@ -171,7 +191,7 @@ class Waiter:
     def _decide(self, one: _Pending, record: ImageRecord | None) -> Result | None:
         now = time.monotonic()
         if record is not None and (record.source.version_id == one.sent.version_id or _denied_since(one.sent, record)):
-            return self._settled(one, record, now)
+            return self._settled(one, record)
         # Another row, or none, for long: someone may have replaced or deleted the object meanwhile.
         if now < one.look_at:
             return None
@@ -181,20 +201,13 @@ class Waiter:
             return one.result("deleted", error="the object was deleted meanwhile")
         if current is not None and current["VersionId"] != one.sent.version_id and record is not None:
             newer = record.source.version_id == current["VersionId"]
-            return self._settled(one, record, now) if newer else None
+            return self._settled(one, record) if newer else None
         return None
 
     @staticmethod
-    def _settled(one: _Pending, record: ImageRecord, now: float) -> Result | None:
-        if record.status is Status.READY:
-            return one.result("ready", record)
-        # A last attempt writes this very sentence before it begins, and replaces it if it survives.
-        if record.failure is not None and record.failure.reason == Refusal.CRASHED.sentence:
-            if one.crashed is None or one.crashed.revision != record.revision:
-                one.crashed, one.crashed_at = record, now
-            if now - one.crashed_at < _CRASH_GRACE:
-                return None
-        return one.result("failed", record)
+    def _settled(one: _Pending, record: ImageRecord) -> Result | None:
+        state = one.verdict.of(record)
+        return one.result(state, record) if state else None
 
 
 def _denied_since(sent: Sent, record: ImageRecord) -> bool:
@@ -213,6 +226,11 @@ def serves(clients: Clients, bucket: str, key: str) -> dict[str, Any] | None:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
             return None
         raise
+
+
+def is_folder(key: str, served: Mapping[str, Any]) -> bool:
+    """Whether an object, as `serves` shows it, is what consoles make of an empty folder: it never has a row."""
+    return key.endswith("/") and not served["ContentLength"]
 
 
 def keys_below(clients: Clients, bucket: str, prefix: str) -> list[str]:

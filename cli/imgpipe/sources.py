@@ -56,6 +56,8 @@ def collect(
     ImgpipeError (exit 2) for what does not exist, for a folder without images, for two files with one key, and for a
     folder marker.
     """
+    if key is not None:
+        check_key(key)
     found = [item for name in named for item in _items(name, key, stdin, left_out)]
     if key is not None and len(found) > 1:
         raise usage(f"--key names one image, and there are {len(found)}.", "give each its own upload, or use --prefix")
@@ -81,8 +83,10 @@ def check_key(key: str) -> None:
         size = len(key.encode())
     except UnicodeEncodeError:
         raise usage(f"The name {key!r} is not UTF-8, and S3 keys are.", "name the object with --key") from None
-    if not 1 <= size <= 1024:
-        raise usage(f"S3 keys have 1 to 1024 bytes, and this one has {size}: {key[:40]}…", "name it with --key")
+    if not size:
+        raise usage("A key has at least one character.", "imgpipe upload photo.jpg --key photo.jpg")
+    if size > 1024:
+        raise usage(f"S3 keys have at most 1024 bytes, and this one has {size}: {key[:40]}…", "shorten it with --key")
 
 
 def _items(name: str, key: str | None, stdin: Callable[[], bytes], left_out: Callable[[Path], None]) -> Iterator[Item]:

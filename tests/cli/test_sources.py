@@ -113,6 +113,12 @@ def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(folder: Path, k
     assert caught.value.status == 2
 
 
+def test_an_empty_key_is_refused_and_not_taken_for_none(folder: Path) -> None:
+    with pytest.raises(ImgpipeError, match="at least one character") as caught:
+        collected(folder / "a.jpg", key="", prefix="2026/")
+    assert caught.value.status == 2
+
+
 def test_one_key_is_not_for_several_images(folder: Path) -> None:
     with pytest.raises(ImgpipeError, match="--key"):
         collected(folder, key="x")

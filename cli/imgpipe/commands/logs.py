@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,9 @@ from imgpipe.errors import ExitStatus
 from imgpipe.failures import explain
 
 if TYPE_CHECKING:
+    from imgpipe.aws import Clients
     from imgpipe.logs import Line
+    from imgpipe.stack.names import StackOutputs
 
 EXAMPLES = """
 imgpipe logs -f
@@ -54,6 +56,9 @@ def logs(
     begin = int(start.timestamp() * 1000)
     lines = core.follow(fetch, begin, trouble=_trouble(invocation)) if follow else core.read(fetch, begin)
     wanted = selection.of(lines)
+    moment = f"{start.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if key is not None and not follow:
+        wanted = _or_unknown(wanted, invocation, clients, names, key, moment)
     if console.json and not follow:
         console.emit({"events": [line.to_json() for line in wanted]})
         return
@@ -71,7 +76,26 @@ def logs(
         # How one ends following; among JSON Lines there is no place for another document.
         raise typer.Exit(ExitStatus.INTERRUPTED) from None
     if not shown:
-        console.note(f"No such lines since {start.astimezone(UTC):%Y-%m-%d %H:%M} UTC; --since looks further back.")
+        console.note(f"No such lines since {moment}; --since looks further back.")
+
+
+def _or_unknown(
+    wanted: Iterator[Line], invocation: Invocation, clients: Clients, names: StackOutputs, key: str, moment: str
+) -> Iterator[Line]:
+    """The same lines; raises unknown_key where there are none because there is no such image."""
+    from imgpipe import catalog
+    from imgpipe.commands.missing import missing
+
+    first = next(wanted, None)
+    if first is not None:
+        yield first
+        yield from wanted
+    elif catalog.row(clients, names.table, key) is None:
+        error = missing(invocation, clients, names, key)
+        if error.code == "unknown_key":
+            # One that was deleted before may have left its lines.
+            error.message += f" Nor has the log a line about it since {moment}."
+        raise error
 
 
 def _trouble(invocation: Invocation) -> Callable[[Exception], None]:

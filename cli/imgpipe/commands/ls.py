@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgpipe.commands.base import Invocation
-from imgpipe.console import Cell, Span
+from imgpipe.console import Cell, Span, plain, safe
 from imgpipe.errors import usage
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ imgpipe ls --failed --since 2h
 imgpipe ls --user ada --day 2026-01-31
 imgpipe ls --prefix holiday/ --limit 100 --json
 """
+
+_HEADER = ("status", "uploaded", "size", "format", "user", "key")
+_GAP = 2
+_KEY_ROOM = 20  # a longer key is folded
 
 
 def ls(
@@ -35,8 +41,8 @@ def ls(
 ) -> None:
     """List images, newest first.
 
-    A long list ends with the command that goes on. In a pipe, each line is status, time, size, format, user and key,
-    separated by tabs.
+    A long list ends with the command that goes on. A narrow terminal gets fewer columns. In a pipe, each line is
+    status, time, size, format, user and key, separated by tabs.
     """
     from imgpipe import catalog
 
@@ -50,11 +56,30 @@ def ls(
     if console.json:
         console.emit({"images": [asdict(entry) for entry in page.entries], "next": page.next})
         return
-    console.table(("status", "uploaded", "size", "format", "user", "key"), [_row(entry) for entry in page.entries])
+    rows = [_row(entry) for entry in page.entries]
+    shown = fitting([_HEADER, *rows], get_terminal_size().columns) if console.terminal else range(len(_HEADER))
+    console.table([_HEADER[n] for n in shown], [[row[n] for n in shown] for row in rows])
     if not page.entries:
         console.note("No images." if query == catalog.Query() and not page.next else "No such images here.")
     if page.next:
         console.note(Span("More: ", "dim"), Span(invocation.command(f"ls --limit {limit} --next {page.next}"), "dim"))
+
+
+def fitting(rows: Sequence[Sequence[Cell]], width: int) -> list[int]:
+    """The columns, in their order, that `width` cells have room for beside the last one, the key, which is never cut.
+
+    Of the others, those on the left are kept first.
+    """
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(safe(plain(cell))) for cell in column) for column in zip(*rows, strict=True)]
+    left = width - min(widths[-1], _KEY_ROOM)
+    shown = []
+    for number, needed in enumerate(widths[:-1]):
+        if needed + _GAP <= left:
+            left -= needed + _GAP
+            shown.append(number)
+    return [*shown, len(widths) - 1]
 
 
 def _query(user: str | None, day: str | None, since: str | None, failed: bool, prefix: str) -> Query:

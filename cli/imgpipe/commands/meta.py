@@ -19,7 +19,8 @@ imgpipe meta photo.jpg --json | jq '.renditions[].uri'
 """
 
 _HELP = {
-    "unsupported_type": "Convert it to JPEG, PNG, GIF or WebP, or add its format to `formats` in imgpipe.toml.",
+    "unsupported_type": "Convert it to JPEG, PNG, GIF or WebP, or add its format to `formats` in imgpipe.toml, "
+    "then imgpipe up and imgpipe reprocess --failed.",
     "too_large": "Send a smaller file.",
     "too_many_pixels": "Scale it down and upload it again.",
     "too_many_scans": "Save it again with an image editor and upload it again.",
@@ -28,7 +29,7 @@ _HELP = {
     "metadata_too_large": "Strip its metadata and upload it again.",
     "empty": "Upload the file again: no bytes arrived.",
     "forbidden": "See whether a policy keeps the function from reading the input bucket.",
-    "crashed": "imgpipe logs --errors may say why; uploading it again tries again.",
+    "crashed": "imgpipe logs --errors may say why; imgpipe reprocess --failed tries again.",
 }
 
 

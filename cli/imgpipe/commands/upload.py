@@ -13,6 +13,7 @@ from imgpipe.console import Cell, Console, Span
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
 
 if TYPE_CHECKING:
+    from image_pipeline.record import ImageRecord
     from imgpipe.images import Result
     from imgpipe.sources import Item
 
@@ -90,6 +91,8 @@ def _items(paths: list[str], sample: bool, key: str | None, prefix: str, left_ou
         raise usage("--sample takes a number of megapixels, and no files.", "imgpipe upload --sample 24") from None
     if not 0.01 <= size <= 200:
         raise usage(f"A sample has 0.01 to 200 megapixels, not {size:g}.", "imgpipe upload --sample 12")
+    if key is not None:
+        check_key(key)
     name = prefix + (key or f"sample-{size:g}mp.jpg")
     check_key(name)
     from imgpipe.sample import sample_photo
@@ -138,12 +141,16 @@ def _json(result: Result) -> dict[str, Any]:
 
 
 def _draw(console: Console, result: Result) -> None:
-    record, key = result.record, result.item.key
-    if record is None:
-        style = "good" if result.state == "sent" else "bad"
-        said = (": " + result.error) if result.error else ""
-        console.line(Span(f"{result.state.replace('_', ' ').upper():<9}", style), " ", key, said)
+    if result.record is not None:
+        draw_outcome(console, result.record)
         return
+    style = "good" if result.state == "sent" else "bad"
+    said = (": " + result.error) if result.error else ""
+    console.line(Span(f"{result.state.replace('_', ' ').upper():<9}", style), " ", result.item.key, said)
+
+
+def draw_outcome(console: Console, record: ImageRecord) -> None:
+    """What became of an image, in one line."""
     details: tuple[Cell, ...]
     if record.failure is not None:
         details = (Span(record.failure.code, "bad"), ": ", record.failure.reason)
@@ -152,4 +159,4 @@ def _draw(console: Console, result: Result) -> None:
         took = f"  {record.timings_ms['total']} ms" if "total" in record.timings_ms else ""
         details = (f"{record.width}×{record.height}", Span("  → ", "dim"), made, Span(took, "dim"))
     style = "bad" if record.failure else "good"
-    console.line(Span(f"{record.status:<9}", style), " ", key, "  ", *details)
+    console.line(Span(f"{record.status:<9}", style), " ", record.image_key, "  ", *details)
