@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from imgpipe import __version__
+from imgpipe.errors import ExitStatus, ImgpipeError
 
 if TYPE_CHECKING:
     from imgpipe.targets.base import Connection
@@ -12,14 +16,19 @@ if TYPE_CHECKING:
 class Clients:
     """boto3 clients for one connection, each made when it is first asked for.
 
-    A target with an endpoint of its own is given its keys explicitly and reads neither profile nor credential files,
-    so ambient credentials can never leak into it, nor it into AWS.
+    A target with an endpoint of its own is given its keys and its region explicitly; neither the environment nor a file
+    says anything more, so ambient credentials can never leak into it, nor it into AWS.
+
+    Without an endpoint it is AWS: then everything the user has configured holds (profile, SSO, FIPS, dual stack, proxy,
+    an endpoint of a VPC), but for an endpoint that is not AWS's. Who says `-t aws` shall not be answered by an emulator
+    because AWS_ENDPOINT_URL is still set.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._made: dict[str, Any] = {}
         self._session: Any = None
+        self._domains: tuple[str, ...] = ()
         self._making = threading.Lock()
 
     def __getitem__(self, service: str) -> Any:
@@ -37,38 +46,66 @@ class Clients:
         emulated = here.endpoint_url is not None
         if self._session is None:
             self._session = self._make_session(emulated)
-        return self._session.client(
+        client = self._session.client(
             service,
             endpoint_url=here.endpoint_url,
             config=Config(
                 connect_timeout=5,
+                # LocalStack loads a service when it is first called, which can take as long as a cold machine takes.
                 read_timeout=60,
                 max_pool_connections=32,
                 retries={"mode": "standard", "max_attempts": 4},
+                user_agent_extra=f"imgpipe/{__version__}",
                 s3={"addressing_style": "path"} if emulated else None,
-                ignore_configured_endpoint_urls=not emulated,
                 # A proxy of the environment must not see calls that stay on this machine.
                 proxies={"http": None, "https": None} if emulated else None,
             ),
         )
+        if not emulated:
+            _refuse_a_stranger(service, client.meta.endpoint_url, self._domains)
+        return client
 
     def _make_session(self, emulated: bool) -> Any:
         import boto3
-        import botocore.session
-
-        class Isolated(botocore.session.Session):  # type: ignore[misc]
-            """Finds neither profiles nor files: one that is missing or broken must not stop what needs none."""
-
-            full_config: ClassVar[dict[str, Any]] = {"profiles": {}}
-
-            def get_scoped_config(self) -> dict[str, Any]:
-                return {}
 
         here = self.connection
-        return boto3.Session(
+        session = boto3.Session(
             aws_access_key_id=here.access_key_id,
             aws_secret_access_key=here.secret_access_key,
             region_name=here.region,
             profile_name=here.profile,
-            botocore_session=Isolated() if emulated else None,
+            botocore_session=_isolated(here.region) if emulated else None,
         )
+        partitions = [] if emulated else session._session.get_data("partitions")["partitions"]
+        names = ("dnsSuffix", "dualStackDnsSuffix")
+        self._domains = tuple("." + one["outputs"][name] for one in partitions for name in names)
+        return session
+
+
+def _isolated(region: str) -> Any:
+    """A botocore session that is told its region and no more: what is broken must not stop those who do not need it."""
+    import botocore.session
+    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
+
+    class Isolated(botocore.session.Session):  # type: ignore[misc]
+        full_config: ClassVar[dict[str, Any]] = {"profiles": {}}
+
+    session = Isolated()
+    # botocore's own defaults, without the files and variables that it would ask first. (The name is spelt that way.)
+    defaults = {name: ConstantProvider(spec[2]) for name, spec in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
+    defaults["region"] = ConstantProvider(region)
+    session.register_component("config_store", ConfigValueStore(mapping=defaults))
+    return session
+
+
+def _refuse_a_stranger(service: str, url: str, domains: tuple[str, ...]) -> None:
+    """Raise ImgpipeError (exit 6) where `url` is not below one of AWS's own domains, as a VPC's endpoints are."""
+    there = urlsplit(url)
+    if there.scheme == "https" and (there.hostname or "").endswith(domains):
+        return
+    raise ImgpipeError(
+        "not_aws",
+        f"The environment or the AWS profile sends {service} to {url}, which is not AWS.",
+        "unset AWS_ENDPOINT_URL, or export AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true; for LocalStack, -t localstack",
+        ExitStatus.REFUSED,
+    )

@@ -22,6 +22,8 @@ imgpipe env --json
 # What a shell may have exported for AWS, and what must not mix with the keys of an emulator.
 _AMBIENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
 
 def env(ctx: typer.Context) -> None:
     """Print the exports that point the AWS CLI, boto3 or Terraform at the pipeline.
@@ -48,6 +50,11 @@ def _variables(connection: Connection, names: StackOutputs) -> dict[str, str | N
             "AWS_EC2_METADATA_DISABLED": "true",
             **dict.fromkeys(_AMBIENT),
         }
+    else:
+        # What the same command for an emulator has left in this shell.
+        found |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED"))
+        if connection.profile is not None:  # keys in the environment would come before it
+            found |= {**dict.fromkeys(_KEYS), "AWS_PROFILE": connection.profile}
     return found | {
         "IMGPIPE_INPUT_BUCKET": names.input_bucket,
         "IMGPIPE_RESIZED_BUCKET": names.resized_bucket,
