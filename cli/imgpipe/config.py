@@ -150,7 +150,7 @@ def _target(sources: _Sources) -> str:
     for name, owner in (("endpoint_url", "localstack"), ("profile", "aws")):
         if sources.flags.get(name) and target != owner:
             flag = FLAGS[name]
-            raise usage(f"{flag} belongs to the target {owner}, not {target}.", f"imgpipe -t {owner} {flag} …")
+            raise usage(f"{flag} belongs to the target {owner}, not {target}.", f"leave {flag} out, or add -t {owner}")
     return target
 
 
@@ -163,7 +163,7 @@ def _region(sources: _Sources, target: str) -> str:
         return region
     message, hint = (
         f"{sources.origins['region']}: {region!r} is not the name of an AWS region.",
-        "imgpipe --region eu-west-1 …",
+        "add --region eu-west-1, or another that exists",
     )
     if target == "aws":
         raise ImgpipeError("unknown_region", message, hint, ExitStatus.UNREACHABLE)
@@ -174,15 +174,18 @@ def _ambient_region(sources: _Sources) -> tuple[str, str]:
     """The region that AWS's own tools would take, and where it came from."""
     if variable := _set(sources.environ, "AWS_REGION", "AWS_DEFAULT_REGION"):
         return sources.environ[variable], variable
+    import botocore.exceptions
     import botocore.session
 
     session = botocore.session.Session(profile=sources.choose("profile"))
     # A profile that is not there is botocore's to name: without it there is no region either.
     if region := session.get_scoped_config().get("region"):
         return str(region), f"the profile {session.profile or 'default'}"
+    if session.get_credentials() is None:  # without them, the region is the lesser question
+        raise botocore.exceptions.NoCredentialsError()
     raise usage(
         "Which region? Neither a flag, the environment, the file nor the profile names one.",
-        "imgpipe -t aws --region eu-west-1 …",
+        "add --region eu-west-1, or set region in imgpipe.toml",
     )
 
 
@@ -212,7 +215,7 @@ def _endpoint(sources: _Sources) -> str | None:
         raise usage(
             f"{sources.origins['endpoint_url']}: {url!r} is not an address on this machine such as "
             "http://127.0.0.1:4566.",
-            "imgpipe -t localstack --endpoint-url http://127.0.0.1:4566 …",
+            "use --endpoint-url http://127.0.0.1:4566",
         )
     return url.rstrip("/")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import Any
@@ -10,12 +11,33 @@ from imgpipe.errors import ExitStatus, ImgpipeError, not_up
 
 _CREDENTIALS = (
     *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"),
-    *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "InvalidConfigError"),
+    *("TokenRetrievalError", "SSOError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "UnknownCredentialError"),
+    *("LoginError", "LoginRefreshRequired", "LoginInsufficientPermissions", "LoginTokenLoadError"),
+    *("LoginAuthorizationCodeError", "RefreshWithMFAUnsupportedError", "MissingDependencyException"),
+    *("InvalidConfigError", "InfiniteLoopConfigError", "ConfigParseError", "ConfigNotFound"),
 )
 _DENIED = (
     *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),
-    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure"),
+    *("InvalidToken", "RequestExpired", "RequestTimeTooSkewed"),
 )
+_FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
+_ACTION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)(?: on resource:? ([^\s,]+))?")
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+def missing_permission(said: str) -> str | None:
+    """The permission that a refusal of AWS names ("sqs:SendMessage on arn:..."), None where it names none."""
+    if not (found := _ACTION.search(said)):
+        return None
+    resource = (found[2] or "").rstrip(".:;")
+    return f"{found[1]} on {resource}" if resource else found[1]
+
+
+def is_about_credentials(error: BaseException) -> bool:
+    """Whether the credentials of botocore's chain are missing, expired, wrong, or cannot be read."""
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    return type(error).__name__ in _CREDENTIALS or code in _DENIED
 
 
 def explain(error: BaseException) -> ImgpipeError:
@@ -58,19 +80,29 @@ def _from_botocore(error: BaseException) -> ImgpipeError | None:
         # The address of a request ends in a bucket and a key; who does not answer is the host.
         scheme, _, rest = str(error.kwargs.get("endpoint_url", "")).partition("://")
         where = f"{scheme}://{rest.partition('/')[0]}" if rest else "the endpoint"
-        return not_up(f"Nothing answers at {where}.", "imgpipe status, then imgpipe up")
-    if type(error).__name__ in _CREDENTIALS:
-        return ImgpipeError("credentials", _sentence(error), "aws configure", ExitStatus.CREDENTIALS)
+        here = not rest or rest.startswith(_LOOPBACK)
+        hint = "imgpipe status, then imgpipe up" if here else f"curl -I {where}, to see whether this network reaches it"
+        return not_up(f"Nothing answers at {where}.", hint)
+    if is_about_credentials(error):
+        from imgpipe.targets.credentials import advise
+
+        return advise(error)
     if isinstance(error, exceptions.ClientError):
         code = error.response.get("Error", {}).get("Code", "Unknown")
         said = error.response.get("Error", {}).get("Message", "no reason given")
         message = _sentence(f"AWS refused {error.operation_name}: {code}: {said}")
-        if code in _DENIED:
-            return ImgpipeError("credentials", message, "aws sts get-caller-identity", ExitStatus.CREDENTIALS)
+        if code in _FORBIDDEN:
+            return _forbidden(str(said), message, error.operation_name)
         return ImgpipeError("aws_error", message, "imgpipe status")
     if isinstance(error, exceptions.BotoCoreError):
         return ImgpipeError("aws_error", _sentence(error), "imgpipe status")
     return None
+
+
+def _forbidden(said: str, message: str, operation: str) -> ImgpipeError:
+    """What the credentials lack, by the name that a policy would give it."""
+    permission = missing_permission(said) or operation
+    return ImgpipeError("access_denied", message, f"let these credentials {permission}, or use others: --profile NAME")
 
 
 def _from_the_system(error: BaseException) -> ImgpipeError | None:

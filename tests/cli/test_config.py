@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ProfileNotFound
+from botocore.exceptions import NoCredentialsError, ProfileNotFound
 
 from imgpipe.config import load
 from imgpipe.errors import ExitStatus, ImgpipeError
@@ -166,12 +166,21 @@ def test_on_aws_the_region_is_found_where_aws_s_own_tools_look(tmp_path: Path, m
     assert region(AWS_REGION="eu-west-3", IMGPIPE_REGION="us-west-2") == ("us-west-2", "IMGPIPE_REGION")
 
 
-@pytest.mark.usefixtures("profiles")
-def test_on_aws_no_region_at_all_is_asked_for(tmp_path: Path) -> None:
+def test_on_aws_no_region_at_all_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with pytest.raises(ImgpipeError, match=r"^Which region\?") as caught:
-        load({"target": "aws", "profile": "bare"}, {}, tmp_path)
+        load({"target": "aws"}, {}, tmp_path)
     assert caught.value.status is ExitStatus.USAGE
     assert "--region" in caught.value.hint
+
+
+@pytest.mark.usefixtures("profiles")
+def test_without_credentials_the_region_is_not_the_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(NoCredentialsError):
+        load({"target": "aws", "profile": "bare"}, {}, tmp_path)
 
 
 @pytest.mark.usefixtures("profiles")

@@ -12,9 +12,10 @@ import pytest
 
 from imgpipe.aws import Clients
 from imgpipe.stack.bundle import Bundle
-from imgpipe.stack.deploy import Deployment, deploy, local_parameters
+from imgpipe.stack.deploy import Deployment, deploy
 from imgpipe.stack.names import Names, identity
 from imgpipe.stack.teardown import teardown
+from imgpipe.targets.base import emulator_parameters
 
 Deploy = Callable[..., Deployment]
 MakeBundle = Callable[[str], Bundle]
@@ -58,6 +59,6 @@ def up(clients: Clients, stage: str, bundle: Bundle) -> Deploy:
     """Deploys the stage, with parameters and other code where given."""
 
     def call(other: Bundle | None = None, **parameters: str) -> Deployment:
-        return deploy(clients, stage, other or bundle, {**local_parameters(), **parameters}, lambda _: None)
+        return deploy(clients, stage, other or bundle, {**emulator_parameters({}), **parameters}, lambda _: None)
 
     return call

@@ -56,21 +56,27 @@ def test_the_document_describes_the_file(environment: dict[str, str], tmp_path: 
     assert {one["name"] for one in document["libraries"]} >= {"pillow", "cykooz-resizer"}
 
 
-def test_people_get_a_table_and_the_default_is_arm64(environment: dict[str, str], tmp_path: Path) -> None:
+def test_people_get_a_table_and_the_default_is_x86_64(environment: dict[str, str], tmp_path: Path) -> None:
     done = bundle(environment, tmp_path)
     assert done.status == 0, done.err
-    assert (tmp_path / "imgpipe-arm64-py3.13.zip").read_bytes() == built("arm64").data
-    for said in ("imgpipe-arm64-py3.13.zip", built("arm64").sha256, "aws-lambda-powertools\t", "no wheel for arm64"):
+    assert (tmp_path / "imgpipe-x86_64-py3.13.zip").read_bytes() == built("x86_64").data
+    for said in ("imgpipe-x86_64-py3.13.zip", built("x86_64").sha256, "aws-lambda-powertools\t"):
         assert said in done.out
+
+
+def test_a_library_that_arm64_has_to_do_without_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    done = bundle(environment, tmp_path, "--arch", "arm64")
+    assert done.status == 0, done.err
+    assert "no wheel for arm64" in done.out
 
 
 def test_the_configuration_chooses_processor_and_file_goes_into_a_folder(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (tmp_path / "imgpipe.toml").write_text('[parameters]\narchitecture = "x86_64"\n')
+    (tmp_path / "imgpipe.toml").write_text('[parameters]\narchitecture = "arm64"\n')
     (tmp_path / "out").mkdir()
     assert bundle(environment, tmp_path, "-o", "out").status == 0
-    assert (tmp_path / "out" / "imgpipe-x86_64-py3.13.zip").is_file()
+    assert (tmp_path / "out" / "imgpipe-arm64-py3.13.zip").is_file()
 
 
 def test_a_file_that_holds_something_else_is_replaced_only_by_force(
@@ -82,7 +88,7 @@ def test_a_file_that_holds_something_else_is_replaced_only_by_force(
     assert (done.status, path.read_bytes()) == (6, b"precious")
     assert "--force" in done.err
     assert bundle(environment, tmp_path, "-o", "code.zip", "--force").status == 0
-    assert path.read_bytes() == built("arm64").data
+    assert path.read_bytes() == built("x86_64").data
     # Now it holds what would be written.
     assert bundle(environment, tmp_path, "-o", "code.zip").status == 0
     assert [one.name for one in tmp_path.glob(".*.part")] == []

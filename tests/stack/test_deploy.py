@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +15,17 @@ from botocore.exceptions import ClientError
 
 from imgpipe.aws import Clients
 from imgpipe.errors import ExitStatus, ImgpipeError
-from imgpipe.stack.artifacts import store
+from imgpipe.stack.artifacts import code_key, store
 from imgpipe.stack.bundle import Bundle
-from imgpipe.stack.deploy import Deployment, deploy, describe, local_parameters
+from imgpipe.stack.deploy import Deployment, deploy, describe
 from imgpipe.stack.names import Names, identity
+from imgpipe.stack.notifications import EVENTS
+from imgpipe.stack.plan import Plan, Wanted, discard, propose
+from imgpipe.stack.recovery import recover
 from imgpipe.stack.teardown import teardown
-from imgpipe.targets.base import Connection
+from imgpipe.stack.template import template_body
+from imgpipe.stack.waiting import remove_stack
+from imgpipe.targets.base import Connection, emulator_parameters
 
 Deploy = Callable[..., Deployment]
 MakeBundle = Callable[[str], Bundle]
@@ -32,10 +39,11 @@ def not_a_zip(stage: str) -> Bundle:
 
 
 @pytest.fixture
-def taken(clients: Clients, names: Names) -> Callable[[], None]:
-    """Somebody else's bucket under the name of one of ours; call it to take the bucket away."""
-    clients["s3"].create_bucket(Bucket=names.thumbnails_bucket)
-    return lambda: clients["s3"].delete_bucket(Bucket=names.thumbnails_bucket)
+def taken(engine: Connection, names: Names) -> Callable[[], None]:
+    """Another account's bucket under the name of one of ours; call it to take the bucket away."""
+    theirs = Clients(replace(engine, access_key_id="111111111111"))["s3"]
+    theirs.create_bucket(Bucket=names.thumbnails_bucket)
+    return lambda: theirs.delete_bucket(Bucket=names.thumbnails_bucket)
 
 
 def test_a_first_deploy_creates_everything_and_the_second_changes_nothing(
@@ -59,7 +67,7 @@ def test_a_changed_parameter_updates_what_depends_on_it(clients: Clients, names:
     up()
     done = up(MemorySize="2048")
     assert done.outcome == "updated"
-    assert [(one.action, one.logical_id, one.replaced) for one in done.changes] == [("Modify", "Function", False)]
+    assert [(one.action, one.logical_id, one.replacement) for one in done.changes] == [("Modify", "Function", "False")]
     assert clients["lambda"].get_function_configuration(FunctionName=names.function)["MemorySize"] == 2048
 
 
@@ -87,7 +95,7 @@ def test_changed_code_is_a_change(clients: Clients, stage: str, up: Deploy, make
 
 def test_progress_names_the_resources_that_are_made(clients: Clients, stage: str, bundle: Bundle) -> None:
     phrases: list[str] = []
-    deploy(clients, stage, bundle, local_parameters(), phrases.append)
+    deploy(clients, stage, bundle, emulator_parameters({}), phrases.append)
     assert "Creating the stack" in phrases
     assert {"Creating InputBucket", "Creating Function", "Creating Table"} <= set(phrases)
 
@@ -115,18 +123,84 @@ def test_a_parameter_that_the_template_forbids_is_refused_and_leaves_no_stack(
 def test_a_failed_creation_gives_the_reason_of_the_resource_and_can_be_repeated(
     clients: Clients, stage: str, names: Names, up: Deploy, taken: Callable[[], None]
 ) -> None:
-    with pytest.raises(ImgpipeError) as failure:
+    with pytest.raises(ImgpipeError, match=r"could not be created: ThumbnailsBucket \(AWS::S3::Bucket\)") as failure:
         up()
     assert failure.value.code == "deploy_failed"
-    assert "ThumbnailsBucket (AWS::S3::Bucket)" in failure.value.message
-    assert f"'{names.thumbnails_bucket}' already exists" in failure.value.message
+    assert f"{names.thumbnails_bucket} already exists" in failure.value.message
     assert failure.value.hint == "imgpipe down"
     view = describe(clients, stage)
     assert view is not None
     assert (view.status, view.outputs) == ("ROLLBACK_COMPLETE", None)
 
     taken()
+    assert "ThumbnailsBucket (AWS::S3::Bucket)" in recover(clients, stage, lambda _: None)
+    assert describe(clients, stage) is None
     assert up().outcome == "created"
+
+
+def test_data_that_a_stack_deleted_by_hand_left_behind_is_taken_in_by_the_next(
+    clients: Clients, names: Names, up: Deploy
+) -> None:
+    up()
+    s3 = clients["s3"]
+    s3.put_object(Bucket=names.input_bucket, Key="kept.jpg", Body=b"kept")
+    remove_stack(clients, names.stack, lambda _: None)
+    # As an interrupted `down` leaves it; CloudFormation changes nothing about a bucket that it takes in.
+    s3.put_bucket_notification_configuration(Bucket=names.input_bucket, NotificationConfiguration={})
+
+    done = up()
+    assert done.outcome == "imported"
+    taken = {one.logical_id for one in done.changes if one.action == "Import"}
+    assert taken == {"InputBucket", "ResizedBucket", "ThumbnailsBucket", "Table"}
+    assert s3.get_object(Bucket=names.input_bucket, Key="kept.jpg")["Body"].read() == b"kept"
+    told = s3.get_bucket_notification_configuration(Bucket=names.input_bucket)["QueueConfigurations"]
+    assert sorted(event for one in told for event in one["Events"]) == sorted(EVENTS)
+    assert {one["QueueArn"].rpartition(":")[2] for one in told} == {names.jobs_queue}
+    assert up().outcome == "unchanged"
+
+
+def test_a_bucket_that_others_use_is_not_taken_in(clients: Clients, names: Names, up: Deploy) -> None:
+    up()
+    topic = clients["sns"].create_topic(Name=f"{names.stack}-theirs")["TopicArn"]
+    theirs = {"TopicConfigurations": [{"TopicArn": topic, "Events": ["s3:ObjectCreated:*"]}]}
+    clients["s3"].put_bucket_notification_configuration(Bucket=names.input_bucket, NotificationConfiguration=theirs)
+    remove_stack(clients, names.stack, lambda _: None)
+    with pytest.raises(ImgpipeError, match=f"{names.stack}-theirs") as refusal:
+        up()
+    assert refusal.value.status is ExitStatus.REFUSED
+    clients["sns"].delete_topic(TopicArn=topic)
+
+
+def test_the_events_that_a_bucket_is_connected_with_are_the_templates() -> None:
+    assert re.findall(r"Event: (s3:.+)", template_body()) == list(EVENTS)
+
+
+def test_a_plan_uploads_nothing_and_leaves_no_trace_when_it_is_dropped(
+    clients: Clients, stage: str, names: Names, bundle: Bundle, up: Deploy, make_bundle: MakeBundle
+) -> None:
+    def plan(code: Bundle, **parameters: str) -> Plan:
+        wanted = Wanted(stage=stage, parameters={**emulator_parameters({}), **parameters}, keep=True)
+        return propose(clients, wanted, lambda _: code, lambda _: None)
+
+    first = plan(bundle)
+    assert (first.outcome, {one.action for one in first.changes}) == ("create", {"Add"})
+    discard(clients, first)
+    assert describe(clients, stage) is None
+
+    up(MemorySize="2048")
+    newer = make_bundle(f"{stage} newer")
+    second = plan(newer, Dashboard="true")
+    assert {one.logical_id for one in second.changes} == {"Function", "OperationsDashboard"}
+    assert [(one.name, one.new, one.kept) for one in second.parameters] == [
+        ("MemorySize", "2048", True),
+        ("Dashboard", "true", False),
+    ]
+    discard(clients, second)
+    assert plan(bundle).outcome == "unchanged"
+    listed = clients["cloudformation"].list_change_sets(StackName=names.stack)["Summaries"]
+    assert [one for one in listed if one["ExecutionStatus"] == "AVAILABLE"] == []
+    with pytest.raises(ClientError, match="404"):
+        clients["s3"].head_object(Bucket=names.artifact_bucket, Key=code_key(newer))
 
 
 def test_a_failed_update_gives_the_reason_and_leaves_the_old_stack_working(
@@ -173,7 +247,7 @@ def test_an_interrupt_of_an_update_leaves_the_stack_as_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        deploy(clients, stage, bundle, {**local_parameters(), "MemorySize": "2048"}, interrupt)
+        deploy(clients, stage, bundle, {**emulator_parameters({}), "MemorySize": "2048"}, interrupt)
     listed = clients["cloudformation"].list_change_sets(StackName=names.stack)["Summaries"]
     assert [one for one in listed if one["ExecutionStatus"] == "AVAILABLE"] == []
     assert up().outcome == "unchanged"
@@ -203,7 +277,7 @@ def test_two_first_deploys_at_once_share_the_bucket_for_code(clients: Clients, m
     stages = ("race-one", "race-two")
 
     def one(stage: str) -> str:
-        return deploy(clients, stage, make_bundle(stage), local_parameters(), lambda _: None).outcome
+        return deploy(clients, stage, make_bundle(stage), emulator_parameters({}), lambda _: None).outcome
 
     try:
         with ThreadPoolExecutor(2) as pool:
@@ -223,8 +297,8 @@ def test_every_call_to_a_bucket_names_the_owner_it_expects(
             unguarded.add(model.name)
 
     clients["s3"].meta.events.register("provide-client-params.s3", guard)
-    outputs = deploy(clients, stage, bundle, local_parameters(), lambda _: None).outputs
-    deploy(clients, stage, make_bundle(f"{stage} newer"), local_parameters(), lambda _: None)
+    outputs = deploy(clients, stage, bundle, emulator_parameters({}), lambda _: None).outputs
+    deploy(clients, stage, make_bundle(f"{stage} newer"), emulator_parameters({}), lambda _: None)
     clients["s3"].put_object(Bucket=outputs.input_bucket, Key="a", Body=b"", ExpectedBucketOwner="000000000000")
     teardown(clients, stage, lambda _: None)
     assert unguarded == set()

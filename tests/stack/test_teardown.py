@@ -12,10 +12,12 @@ from botocore.exceptions import ClientError
 from imgpipe.aws import Clients
 from imgpipe.stack import emptying
 from imgpipe.stack.bundle import Bundle
-from imgpipe.stack.deploy import Deployment, deploy, describe, local_parameters
+from imgpipe.stack.deploy import Deployment, deploy, describe
 from imgpipe.stack.emptying import delete_versions
 from imgpipe.stack.names import Names, identity
-from imgpipe.stack.teardown import Inventory, inventory, leftovers, teardown
+from imgpipe.stack.remains import leftovers
+from imgpipe.stack.teardown import Inventory, inventory, teardown
+from imgpipe.targets.base import emulator_parameters
 
 Deploy = Callable[..., Deployment]
 MakeBundle = Callable[[str], Bundle]
@@ -88,7 +90,7 @@ def test_the_code_that_another_stage_runs_stays(
 ) -> None:
     up()
     up(make_bundle(f"{stage} newer"))
-    deploy(clients, "neighbour", bundle, local_parameters(), lambda _: None)
+    deploy(clients, "neighbour", bundle, emulator_parameters({}), lambda _: None)
     try:
         assert teardown(clients, stage, lambda _: None) == ()
         left = clients["s3"].list_object_versions(Bucket=names.artifact_bucket)["Versions"]
@@ -121,6 +123,22 @@ def test_the_data_that_a_deleted_stack_kept_is_found_and_removed(
     assert set(leftovers(clients, stage)) == kept
     assert teardown(clients, stage, lambda _: None) == ()
     assert leftovers(clients, stage) == ()
+
+
+def test_what_a_stack_forgot_is_found_and_removed(
+    clients: Clients, stage: str, names: Names, up: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up()
+    # As on LocalStack after a failed update: the stack goes, and what it has forgotten stays.
+    monkeypatch.setattr("imgpipe.stack.teardown.remove_stack", lambda *_: "DELETE_COMPLETE")
+    monkeypatch.setattr("imgpipe.stack.teardown.described", lambda *_: None)
+    monkeypatch.setattr("imgpipe.stack.remains.described", lambda *_: None)
+    kinds = {one.partition(" ")[0] for one in leftovers(clients, stage)}
+    assert kinds == {"table", "function", "topic", "bucket", "queue", "event", "log", "alarm"}
+    assert teardown(clients, stage, lambda _: None) == ()
+    assert leftovers(clients, stage) == ()
+    monkeypatch.undo()
+    assert clients["lambda"].list_event_source_mappings(FunctionName=names.function)["EventSourceMappings"] == []
 
 
 def test_a_log_group_that_a_late_line_made_again_is_removed(clients: Clients, stage: str, names: Names) -> None:

@@ -14,9 +14,9 @@ from cfnlint.helpers import REGIONS
 
 from image_pipeline.record import ImageRecord
 from image_pipeline.settings import INPUT_FORMATS, Limits, Recipe, Settings
-from imgpipe.stack.deploy import template_body
 from imgpipe.stack.names import Names, StackOutputs
 from imgpipe.stack.parameters import LONGEST_RECIPE, PARAMETERS, Matching, Switch, Whole
+from imgpipe.stack.template import template_body
 from imgpipe.targets.base import emulator_parameters
 
 BUCKETS = ("InputBucket", "ResizedBucket", "ThumbnailsBucket")

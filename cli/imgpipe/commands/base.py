@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from imgpipe import config, targets
-from imgpipe.console import Console
+from imgpipe.console import Console, Span
 from imgpipe.errors import ExitStatus, ImgpipeError, not_up
 from imgpipe.hints import reaching
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imgpipe.aws import Clients
     from imgpipe.config import Config
     from imgpipe.stack.names import StackOutputs
-    from imgpipe.targets.base import Target
+    from imgpipe.targets.base import Progress, Target
 
 GLOBALS = "imgpipe.globals"
 """Where the parser leaves the global options, whether they stood before or after the command."""
@@ -50,7 +50,13 @@ class Invocation:
         """Clients for what runs; raises not_up where nothing does."""
         from imgpipe.aws import Clients
 
-        return Clients(self.target.connect())
+        return self._named(Clients(self.target.connect()))
+
+    def start(self, progress: Progress) -> Clients:
+        """Clients for the target, started where it is ours to start."""
+        from imgpipe.aws import Clients
+
+        return self._named(Clients(self.target.start(progress)))
 
     def stands(self) -> bool:
         """Whether the target runs already."""
@@ -71,6 +77,15 @@ class Invocation:
         if view is None or view.outputs is None:
             raise not_up(f"There is no stack for the stage {self.config.stage}.", self.command("up"))
         return clients, view.outputs
+
+    def _named(self, clients: Clients) -> Clients:
+        """On AWS, every command says where it is about to look or to act."""
+        if self.config.target == "aws" and not self.console.json:
+            from imgpipe.targets.aws import AwsTarget
+
+            if isinstance(self.target, AwsTarget):
+                self.console.note(Span(self.target.place, "strong"))
+        return clients
 
     def command(self, text: str) -> str:
         """A command to type that reaches the same pipeline as this one."""

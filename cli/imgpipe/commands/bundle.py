@@ -27,7 +27,7 @@ imgpipe bundle --json | jq -r .sha256
 def bundle(
     ctx: typer.Context,
     arch: Annotated[
-        str | None, typer.Option("--arch", help="arm64 or x86_64; that of the target, else arm64.", metavar="NAME")
+        str | None, typer.Option("--arch", help="arm64 or x86_64; that of the target, else x86_64.", metavar="NAME")
     ] = None,
     python: Annotated[
         str | None, typer.Option("--python", help="3.12, 3.13 or 3.14; that of the target, else 3.13.", metavar="X.Y")
@@ -47,7 +47,7 @@ def bundle(
     invocation = Invocation.of(ctx)
     console = invocation.console
     parameters = invocation.target.parameters(invocation.config.parameters)
-    arch = arch or parameters.get("Architecture", "arm64")
+    arch = arch or parameters.get("Architecture", "x86_64")
     python = python or parameters.get("Runtime", "python3.13").removeprefix("python")
     with console.steps() as progress:
         made = lambda_bundle(arch, python, progress)

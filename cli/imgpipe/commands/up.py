@@ -4,74 +4,141 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgpipe.commands import planned
 from imgpipe.commands.base import Invocation
-from imgpipe.console import Span
+from imgpipe.errors import ExitStatus, ImgpipeError, usage
 
 if TYPE_CHECKING:
-    from imgpipe.stack.deploy import Deployment
+    from collections.abc import Callable
+
+    from imgpipe.aws import Clients
+    from imgpipe.stack.plan import Plan
+    from imgpipe.targets.base import Progress
 
 EXAMPLES = """
 imgpipe up
 imgpipe up --stage test
+imgpipe -t aws --profile prod up --dry-run
 imgpipe up --json | jq -r .outputs.input_bucket
 """
 
-_SHOWN = 12
 
-
-def up(ctx: typer.Context) -> None:
+def up(
+    ctx: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="On AWS: do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="With --dry-run: exit 3 if anything would.")] = False,
+    allow_replace: Annotated[
+        bool, typer.Option("--allow-replace", help="Even if a bucket or the table is replaced or removed.")
+    ] = False,
+    replace_notifications: Annotated[
+        bool, typer.Option("--replace-notifications", help="Even if the input bucket notifies others, who lose that.")
+    ] = False,
+    no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no test image after a change.")] = False,
+) -> None:
     """Start the pipeline, or bring it up to date.
 
-    A pipeline that is up and unchanged is left alone. What to make of each image comes from imgpipe.toml.
+    A pipeline that is up and unchanged is left alone. What to make of each image comes from imgpipe.toml. On AWS it
+    shows what would change and asks; there and on LocalStack, it sends a test image through what it made or changed.
     """
-    from imgpipe.aws import Clients
-    from imgpipe.stack.bundle import source_bundle
-    from imgpipe.stack.deploy import deploy, local_parameters
+    from imgpipe.stack.deploy import objection
 
     invocation = Invocation.of(ctx)
-    config = invocation.config
-    started = time.monotonic()
-    stood = invocation.stands()
+
+    def objects(clients: Clients, plan: Plan) -> ImgpipeError | None:
+        return objection(clients, plan, allow_replace=allow_replace, replace_notifications=replace_notifications)
+
+    if exit_code and not dry_run:
+        raise usage("--exit-code belongs to --dry-run.", "imgpipe up --dry-run --exit-code")
+    if not dry_run:
+        _deploy(invocation, objects, ask=not yes, canary=not no_canary)
+    elif _preview(invocation, objects) and exit_code:
+        raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
+def _preview(invocation: Invocation, objects: Callable[[Clients, Plan], ImgpipeError | None]) -> bool:
+    """Show what `up` would do and leave no trace; whether it would do anything."""
+    from imgpipe.stack.deploy import describe
+    from imgpipe.stack.plan import discard
+
+    if invocation.config.target != "aws" and not invocation.stands():
+        planned.nothing_runs(invocation)
+        return True
     with invocation.console.steps() as progress:
-        clients = Clients(invocation.target.start(progress))
-        local = local_parameters() if config.target != "aws" else {}
-        done = deploy(clients, config.stage, source_bundle(), {**local, **config.parameters}, progress)
-    seconds = time.monotonic() - started
-    endpoint = clients.connection.endpoint_url
-    if invocation.console.json:
-        changes = [asdict(change) for change in done.changes]
-        document = {"outcome": done.outcome, "endpoint": endpoint, "region": clients.connection.region}
-        invocation.console.emit(
-            {**document, "outputs": asdict(done.outputs), "changes": changes, "seconds": round(seconds, 1)}
-        )
+        clients = invocation.start(progress)
+        plan = _propose(invocation, clients, progress)
+        try:
+            refused = objects(clients, plan)
+            view = describe(clients, invocation.config.stage)
+        finally:
+            discard(clients, plan)
+    planned.show(invocation, clients.connection, plan, view, refused)
+    return plan.outcome != "unchanged"
+
+
+def _deploy(
+    invocation: Invocation, objects: Callable[[Clients, Plan], ImgpipeError | None], *, ask: bool, canary: bool
+) -> None:
+    from imgpipe.stack.canary import sing
+    from imgpipe.stack.deploy import apply
+    from imgpipe.stack.plan import discard
+    from imgpipe.stack.recovery import recover
+
+    console, target = invocation.console, invocation.config.target
+    started, stood = time.monotonic(), target != "aws" and invocation.stands()
+    with console.steps() as progress:
+        clients = invocation.start(progress)
+        recovered = recover(clients, invocation.config.stage, progress)
+        plan = _propose(invocation, clients, progress)
+    planned.remark(invocation, recovered, plan)
+    try:
+        if plan.change_set and target == "aws":
+            planned.draw(console, plan, clients.connection.region)
+        if refused := objects(clients, plan):
+            raise refused
+        if plan.change_set and target == "aws" and ask:
+            _ask(invocation, plan, clients.connection.region)
+    except BaseException:  # Ctrl-C at the question as well
+        discard(clients, plan)
+        raise
+    with console.steps() as progress:
+        done = apply(clients, plan, progress)
+        sung = None
+        if done.outcome != "unchanged":
+            invocation.target.settle(clients)
+            if canary and target != "local":
+                sung = sing(clients, done.outputs, plan.effective.get("Formats", ""), plan.owner.account, progress)
+    if console.json:
+        found = {"outcome": done.outcome, "outputs": asdict(done.outputs), "canary": asdict(sung) if sung else None}
+        seconds = round(time.monotonic() - started, 1)
+        console.emit({**found, **planned.document(plan, clients.connection), "seconds": seconds})
         return
-    _draw(invocation, done, endpoint, seconds, stood)
+    planned.report(invocation, clients.connection, done, sung, time.monotonic() - started, stood=stood)
 
 
-def _draw(invocation: Invocation, done: Deployment, endpoint: str | None, seconds: float, stood: bool) -> None:
-    console = invocation.console
-    console.line(Span(_headline(done, stood), "good"), Span(f"  {seconds:.1f} s", "dim"))
-    if done.outcome == "updated":
-        for change in done.changes[:_SHOWN]:
-            kept = Span("  replaced", "warn") if change.replaced else ""
-            console.line(f"  {change.action.lower():<7} {change.logical_id}", kept)
-        if (more := len(done.changes) - _SHOWN) > 0:
-            console.line(f"  and {more} more")
-    console.facts(
-        [
-            ("endpoint", endpoint or f"AWS {invocation.config.region}"),
-            ("put images in", f"s3://{done.outputs.input_bucket}"),
-        ]
+def _propose(invocation: Invocation, clients: Clients, progress: Progress) -> Plan:
+    from imgpipe.stack.plan import Wanted, propose
+
+    config, target = invocation.config, invocation.target
+    wanted = Wanted(
+        stage=config.stage,
+        parameters=target.parameters(config.parameters),
+        tags=config.tags,
+        keep=config.file is None,  # a run from the wrong directory must not reset production
     )
-    console.hint(f"Next: {invocation.command('upload --sample')}")
+    return propose(clients, wanted, lambda parameters: target.bundle(parameters, progress), progress)
 
 
-def _headline(done: Deployment, stood: bool) -> str:
-    if done.outcome == "unchanged":
-        return "Nothing to do: already up." if stood else "Up again: nothing had changed."
-    count = f"{len(done.changes)} resource{'s' * (len(done.changes) != 1)}"
-    return f"Up: created {count}." if done.outcome == "created" else f"Up: updated {count}."
+def _ask(invocation: Invocation, plan: Plan, region: str) -> None:
+    verb = "Create" if plan.creates else "Change"
+    question = f"{verb} the stage {plan.stage} in the account {plan.owner.account}, {region}?"
+    answer = invocation.console.confirm(question)
+    if answer is None:
+        hint = invocation.command("up --yes")
+        raise ImgpipeError("refused", f"{question} There is nobody to ask.", hint, ExitStatus.REFUSED)
+    if not answer:
+        raise ImgpipeError("refused", "Nothing was changed.", status=ExitStatus.REFUSED)

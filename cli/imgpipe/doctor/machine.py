@@ -64,8 +64,13 @@ def packages() -> Iterator[Finding]:
 
 
 def requirements() -> list[str]:
-    """What imgpipe declares to need, without its extras: "ministack==1.5.33"."""
-    return [one for one in importlib.metadata.requires("imgpipe") or () if ";" not in one]
+    """What imgpipe declares to need on this machine, without its extras: "ministack==1.5.33"."""
+    import platform
+
+    declared = [one.partition(";") for one in importlib.metadata.requires("imgpipe") or ()]
+    # The only condition but an extra is a processor that a library has no wheel for.
+    elsewhere = ("extra", f"platform_machine != '{platform.machine()}'", f'platform_machine != "{platform.machine()}"')
+    return [name.strip() for name, _, condition in declared if not any(one in condition for one in elsewhere)]
 
 
 def satisfies(version: str, wanted: str) -> bool:

@@ -15,6 +15,11 @@ from imgpipe.stack.waiting import error_code, poll
 from imgpipe.targets.base import Progress
 
 
+def code_key(bundle: Bundle) -> str:
+    """The key that a bundle is kept under, known before it is there."""
+    return f"{bundle.sha256}.zip"
+
+
 def store(clients: Clients, bucket: str, owner: Identity, bundle: Bundle, progress: Progress) -> str:
     """Put the bundle under its digest unless it is there, making the bucket where needed; the key of the bundle.
 
@@ -22,7 +27,7 @@ def store(clients: Clients, bucket: str, owner: Identity, bundle: Bundle, progre
     """
     from botocore.exceptions import ClientError
 
-    s3, key = clients["s3"], f"{bundle.sha256}.zip"
+    s3, key = clients["s3"], code_key(bundle)
     try:
         s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner.account)
         return key

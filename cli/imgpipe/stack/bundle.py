@@ -76,16 +76,21 @@ def lambda_bundle(architecture: str, python: str, progress: Progress) -> LambdaB
     entries += [entry for wheel in fetched for entry in wheel.entries]
     progress("Inspecting the bundle")
     data = pack(entries)
-    imported_by = inspection.inspect(data, architecture, python)
+    sha256 = hashlib.sha256(data).hexdigest()
+    # The same bytes need to be looked into once: starting another Python for it takes seconds.
+    passed = wheels.cache_folder() / f"{sha256}.inspected"
+    imported_by = passed.read_text() if passed.is_file() else inspection.inspect(data, architecture, python)
+    if imported_by:
+        passed.write_text(imported_by)
     return LambdaBundle(
         data=data,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         architecture=architecture,
         python=python,
         unzipped=sum(len(entry.data) for entry in entries),
         libraries=tuple(Library(wheel.name, wheel.version, wheel.file) for wheel in fetched),
         without=wheels.NO_WHEEL.get(architecture, ()),
-        imported_by=imported_by,
+        imported_by=imported_by or None,
     )
 
 

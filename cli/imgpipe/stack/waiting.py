@@ -18,7 +18,7 @@ LONGEST_OPERATION = 3600.0
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.01, 2.0
 _GRACE = 10.0  # for the first event of an operation to appear
-_VERBS = {"CREATE": "Creating", "UPDATE": "Updating", "DELETE": "Deleting"}
+_VERBS = {"CREATE": "Creating", "UPDATE": "Updating", "DELETE": "Deleting", "IMPORT": "Taking in"}
 
 
 def poll(look: Callable[[], T | None], seconds: float) -> T | None:
@@ -102,7 +102,7 @@ class Watch:
             action, _, state = event["ResourceStatus"].partition("_")
             if state == "IN_PROGRESS" and action in _VERBS:
                 self._say(f"{_VERBS[action]} {event['LogicalResourceId']}")
-            elif state == "FAILED" and action in ("CREATE", "UPDATE") and self.failure is None:
+            elif state == "FAILED" and action in ("CREATE", "UPDATE", "IMPORT") and self.failure is None:
                 self.failure = _failure(event)
         if fresh:
             self._newest = fresh[0]["EventId"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imgpipe.errors import usage
-from imgpipe.targets.base import Connection, Progress
+from imgpipe.targets.base import Connection, Progress, emulator_parameters
+
+if TYPE_CHECKING:
+    from imgpipe.aws import Clients
+    from imgpipe.stack.bundle import Bundle
 
 
 class LocalTarget:
@@ -53,6 +59,20 @@ class LocalTarget:
         from imgpipe.engine import supervisor
 
         supervisor.destroy(self._folder)
+
+    def parameters(self, said: Mapping[str, str]) -> dict[str, str]:
+        """Two workers unless the configuration says otherwise, and retries within seconds."""
+        return emulator_parameters(said)
+
+    def bundle(self, parameters: Mapping[str, str], progress: Progress) -> Bundle:
+        """Our source only: the engine's workers run on this interpreter, which has the libraries."""
+        from imgpipe.stack.bundle import source_bundle
+
+        del parameters, progress
+        return source_bundle()
+
+    def settle(self, clients: Clients) -> None:
+        """Nothing to wait for: the engine's poller takes the new code at once."""
 
     def _check_region(self) -> None:
         """A stage lives in one region: what `down` counts must be all that it removes."""
