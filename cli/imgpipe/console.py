@@ -136,10 +136,19 @@ class Console:
 
     def confirm(self, question: str) -> bool | None:
         """Ask at a terminal, No being the default; None where there is nobody to ask."""
+        answer = self._ask(question, " [y/N] ")
+        return None if answer is None else answer.lower() in ("y", "yes")
+
+    def confirm_by_name(self, question: str, name: str) -> bool | None:
+        """Ask for a name to be typed, where a y by habit would cost too much; None where there is nobody to ask."""
+        answer = self._ask(question, f" Type {name} to go on: ")
+        return None if answer is None else answer == name
+
+    def _ask(self, question: str, prompt: str) -> str | None:
         if self.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return None
-        self._write(sys.stderr, (question, " [y/N] "), end="")
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        self._write(sys.stderr, (question, prompt), end="")
+        return sys.stdin.readline().strip()
 
     @contextmanager
     def steps(self) -> Iterator[Progress]:

@@ -93,7 +93,10 @@ def _alarms(clients: Clients, stack: str) -> tuple[str, ...]:
     pages = (
         clients["cloudwatch"].get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack}-", StateValue="ALARM")
     )
-    return tuple(alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"])
+    # Asked for by prefix, LocalStack lists them all.
+    return tuple(
+        alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"
+    )
 
 
 def _last_failure(clients: Clients, table: str) -> LastFailure | None:

@@ -1,4 +1,4 @@
-"""`imgpipe down`: delete the pipeline and everything in it, or only stop the engine."""
+"""`imgpipe down`: delete the pipeline and everything in it, or only stop what it runs on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Span
-from imgpipe.errors import ExitStatus, ImgpipeError
+from imgpipe.errors import ExitStatus, ImgpipeError, usage
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -19,6 +19,7 @@ EXAMPLES = """
 imgpipe down
 imgpipe down --yes
 imgpipe down --keep-data
+imgpipe -t localstack down --stop
 """
 
 
@@ -26,35 +27,54 @@ def down(
     ctx: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Only stop the engine; up goes on from here.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End LocalStack as well, with all that it holds.")] = False,
 ) -> None:
     """Delete the pipeline and everything in it.
 
-    It counts what would be lost, asks, deletes, and looks whether anything is left.
+    It counts what would be lost, asks, deletes, and looks whether anything is left. On AWS it asks for the stage's
+    name. LocalStack goes on running unless --stop is given, and is only ended where imgpipe started it.
     """
     invocation = Invocation.of(ctx)
+    target = invocation.config.target
     if keep_data:
         _stop(invocation)
         return
+    if stop and target == "aws":
+        raise usage("There is nothing to stop on aws.", "imgpipe -t aws down")
     try:
         clients = invocation.clients()
     except ImgpipeError as error:
-        if error.code != "not_up" or invocation.config.target != "local":
+        if error.code != "not_up" or not (target == "local" or stop):
             raise
-        _remove_leftovers(invocation, yes)
+        if target == "local":
+            _remove_leftovers(invocation, yes)
+        else:
+            _end_localstack(invocation)
         return
-    _delete(invocation, clients, yes)
+    _delete(invocation, clients, yes, stop and target == "localstack")
 
 
 def _stop(invocation: Invocation) -> None:
-    if invocation.config.target != "local":
-        raise ImgpipeError(
-            "usage", f"There is no engine to stop on {invocation.config.target}.", status=ExitStatus.USAGE
-        )
+    if invocation.config.target == "localstack":
+        raise usage("LocalStack keeps nothing when it stops.", "imgpipe -t localstack down --stop deletes and stops")
+    if invocation.config.target == "aws":
+        raise usage("There is no engine to stop on aws.")
     stopped = invocation.target.stop()
     if invocation.console.json:
         invocation.console.emit({"outcome": "stopped" if stopped else "not_up"})
     kept = f"Stopped; everything is kept for the next {invocation.command('up')}."
     said = kept if stopped else "Nothing was running."
+    invocation.console.line(Span(said, "good"))
+
+
+def _end_localstack(invocation: Invocation) -> None:
+    """Nothing answers: what is left to remove are containers that hang or have ended."""
+    with invocation.console.steps() as progress:
+        progress("Stopping LocalStack")
+        stopped = invocation.target.stop()
+    if invocation.console.json:
+        invocation.console.emit({"outcome": "removed" if stopped else "not_up", "deleted": None, "left": []})
+    said = "The containers of LocalStack are removed." if stopped else "Nothing was running."
     invocation.console.line(Span(said, "good"))
 
 
@@ -71,19 +91,27 @@ def _remove_leftovers(invocation: Invocation, yes: bool) -> None:
     invocation.console.line(Span(said, "good"))
 
 
-def _delete(invocation: Invocation, clients: Clients, yes: bool) -> None:
+def _delete(invocation: Invocation, clients: Clients, yes: bool, stop: bool) -> None:
     from imgpipe.stack.names import Names, identity
-    from imgpipe.stack.teardown import inventory, teardown
+    from imgpipe.stack.teardown import inventory, other_stacks, teardown
 
     console, stage = invocation.console, invocation.config.stage
+    names = Names.of(stage, identity(clients).account, clients.connection.region)
     # By names, as the deleting goes: a stack that somebody deleted by hand has left its buckets and its table.
-    counted = inventory(clients, Names.of(stage, identity(clients).account, clients.connection.region))
-    _ask(invocation, f"Delete the stage {stage} with {_words(counted)}?", yes)
+    counted = inventory(clients, names)
+    question = f"Delete the stage {stage}{_place(clients)} with {_words(counted)}"
+    if stop:
+        others = other_stacks(clients, names.stack)
+        question += ", and stop LocalStack" + (f", which also holds {', '.join(others)}" if others else "")
+    _ask(invocation, f"{question}?", yes)
+    stopped = False
     with console.steps() as progress:
         left = teardown(clients, stage, progress)
         if not left:
-            progress("Stopping the engine")
             invocation.target.destroy()
+            if stop:
+                progress("Stopping LocalStack")
+                stopped = invocation.target.stop()
     if console.json:
         outcome = "incomplete" if left else "deleted"
         console.emit({"outcome": outcome, "deleted": asdict(counted), "left": list(left)})
@@ -94,14 +122,27 @@ def _delete(invocation: Invocation, clients: Clients, yes: bool) -> None:
         for one in left:
             console.line("  ", one)
         console.note("Again: ", invocation.command("down"))
+    if stop and not left and not stopped:
+        console.note(f"LocalStack at {clients.connection.endpoint_url} goes on: imgpipe did not start it.")
     if left:
         raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
+def _place(clients: Clients) -> str:
+    """On AWS, whose pipeline that is: a stage of the same name may be in many accounts."""
+    from imgpipe.stack.names import identity
+
+    if clients.connection.endpoint_url is not None:
+        return ""
+    return f" of the account {identity(clients).account} in {clients.connection.region}"
 
 
 def _ask(invocation: Invocation, question: str, yes: bool) -> None:
     if yes:
         return
-    answer: Any = invocation.console.confirm(question)
+    console, config = invocation.console, invocation.config
+    by_name = config.target == "aws"
+    answer: Any = console.confirm_by_name(question, config.stage) if by_name else console.confirm(question)
     if answer is None:
         hint = invocation.command("down --yes")
         raise ImgpipeError("refused", f"{question} There is nobody to ask.", hint, ExitStatus.REFUSED)
