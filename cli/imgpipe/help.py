@@ -12,12 +12,19 @@ SECTIONS: dict[str, dict[str, str]] = {
         "upload": "Send images and wait for their renditions",
         "get": "Download an image, or what was made of it",
         "rm": "Delete images and everything made of them",
+        "reprocess": "Make the renditions of images again",
     },
     "Look": {
         "ls": "List images, newest first",
         "meta": "Show everything known about one image",
         "logs": "Read or follow the function's log",
         "status": "Show how the pipeline is doing",
+    },
+    "Prepare": {
+        "config": "Show the configuration and where each value comes from",
+        "doctor": "Check what a target needs, and say how to mend it",
+        "bundle": "Build the zip that Lambda runs",
+        "template": "Print the CloudFormation template",
     },
 }
 
@@ -26,7 +33,7 @@ COMMANDS: dict[str, str] = {name: summary for section in SECTIONS.values() for n
 OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("-t, --target", "NAME", "Where to run: local (default), localstack or aws"),
     ("--stage", "NAME", "Which of several pipelines (default: dev)"),
-    ("--region", "NAME", "AWS region (default: us-east-1)"),
+    ("--region", "NAME", "AWS region (default: us-east-1; on aws, the profile's)"),
     ("--profile", "NAME", "AWS profile, for the target aws"),
     ("--endpoint-url", "URL", "Where LocalStack listens, for the target localstack"),
     ("--json", "", "One JSON document on stdout and nothing else"),
@@ -51,7 +58,7 @@ def page() -> str:
         "A serverless image pipeline (S3, SQS, Lambda, DynamoDB) on this machine, on LocalStack or on AWS.",
     ]
     for title, commands in SECTIONS.items():
-        lines += ["", title, *(f"  {name:<8}  {summary}" for name, summary in commands.items())]
+        lines += ["", title, *(f"  {name:<9}  {summary}" for name, summary in commands.items())]
     options = [(f"{flags} {metavar}".strip(), text) for flags, metavar, text in OPTIONS]
     lines += ["", "Options, before or after the command"]
     lines += [f"  {left:<20}  {text}" for left, text in (*options, *_FINALLY)]

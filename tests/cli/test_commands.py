@@ -48,7 +48,9 @@ def pipeline(home: Path) -> Iterator[Run]:
     try:
         up = run("up", "--json")
         assert up.status == 0, up
-        assert up.document.keys() == {"outcome", "endpoint", "region", "outputs", "changes", "seconds"}
+        assert up.document.keys() == {
+            *("outcome", "endpoint", "account", "region", "outputs", "changes", "parameters", "canary", "seconds")
+        }
         assert up.document["outcome"] == "created"
         yield run
     finally:
@@ -143,6 +145,16 @@ def test_get_writes_the_original_and_what_was_made_and_overwrites_nothing(pipeli
     )
 
 
+def test_get_makes_the_folder_that_it_is_told_and_says_where_the_file_is(pipeline: Run, tmp_path: Path) -> None:
+    done = pipeline("get", "t/large.jpg", "-r", "512", "-o", "new/folder/", cwd=tmp_path)
+    assert done.status == 0
+    assert "new/folder/large-512.jpg" in done.out
+    assert Image.open(tmp_path / "new" / "folder" / "large-512.jpg").size == (512, 384)
+    # Without the slash it is the file itself, as for cp.
+    assert "\tnewer" in pipeline("get", "t/large.jpg", "-r", "512", "-o", "newer", cwd=tmp_path).out
+    assert (tmp_path / "newer").is_file()
+
+
 def test_get_says_why_there_is_no_rendition(pipeline: Run) -> None:
     unknown = pipeline("get", "t/large.jpg", "-r", "4096", "--json")
     failed = pipeline("get", "t/broken.jpg", "-r", "512", "--json")
@@ -190,7 +202,16 @@ def test_logs_of_a_key_are_that_image_s_lines_only(pipeline: Run) -> None:
         events = pipeline("logs", "--key", "t/broken.jpg", "--json").document["events"]
     assert {event["message"]["image_key"] for event in events} == {"t/broken.jpg"}
     assert all(event.keys() == {"timestamp", "stream", "message"} for event in events)
-    assert pipeline("logs", "--key", "t/nothing.jpg", "--json").document == {"events": []}
+
+
+def test_logs_of_a_key_without_lines_tell_a_slip_from_a_short_look_back(pipeline: Run) -> None:
+    slip = pipeline("logs", "--key", "t/lrage.jpg", "--json")
+    assert (slip.status, slip.document["error"]["code"]) == (1, "unknown_key")
+    assert "Did you mean t/large.jpg? Nor has the log a line about it" in slip.document["error"]["message"]
+    late = pipeline("logs", "--key", "t/large.jpg", "--since", "0s")
+    assert (late.status, late.out) == (0, "")
+    assert "--since looks further back" in late.err
+    assert pipeline("logs", "--key", "t/large.jpg", "--since", "0s", "--json").document == {"events": []}
 
 
 def test_status_reports_the_whole_pipeline(pipeline: Run) -> None:

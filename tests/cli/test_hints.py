@@ -38,7 +38,7 @@ def test_a_failure_repeats_the_flags_that_were_given_and_no_others(imgpipe: Run)
 
     assert hint() == "imgpipe up"
     assert hint("--stage", "dev", "--region", "us-east-1") == "imgpipe up"
-    assert hint("--region", "eu-west-1", "--profile", "team") == "imgpipe --region eu-west-1 --profile team up"
+    assert hint("--region", "eu-west-1") == "imgpipe --region eu-west-1 up"
     assert hint("--stage", "dev", IMGPIPE_STAGE="prod") == "imgpipe --stage dev up"
 
 

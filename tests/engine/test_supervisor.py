@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -141,6 +142,7 @@ def test_a_port_that_was_asked_for_must_be_free(home: Path) -> None:
     assert refused.value.code == "port_busy"
     assert refused.value.status is ExitStatus.UNREACHABLE
     assert f"lsof -i :{port}" in refused.value.hint
+    assert re.search(rf"IMGPIPE_PORT=(?!{port})[0-9]+ imgpipe up", refused.value.hint)
 
 
 def test_another_stage_on_the_port_is_named(local: LocalTarget, home: Path) -> None:

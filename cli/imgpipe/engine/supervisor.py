@@ -122,6 +122,12 @@ def _listen(port: int) -> socket.socket | None:
     return listener
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _port_busy(folder: StageFolder, port: int) -> ImgpipeError:
     for other in folder.root.parent.glob("*/engine.json"):
         there = StageFolder(other.parent)
@@ -132,7 +138,7 @@ def _port_busy(folder: StageFolder, port: int) -> ImgpipeError:
     else:
         who, hint = "another program, LocalStack perhaps", f"lsof -i :{port} names it"
     message = f"Port {port} on 127.0.0.1 is taken by {who}."
-    return ImgpipeError("port_busy", message, f"IMGPIPE_PORT=<another> imgpipe up; {hint}", ExitStatus.UNREACHABLE)
+    return ImgpipeError("port_busy", message, f"IMGPIPE_PORT={_free_port()} imgpipe up; {hint}", ExitStatus.UNREACHABLE)
 
 
 def _launch(folder: StageFolder, stage: str, listener: socket.socket, region: str) -> Running:
