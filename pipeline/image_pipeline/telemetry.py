@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 
@@ -13,6 +14,9 @@ NAMESPACE = "imgpipe"
 SERVICE = os.environ.get("IMGPIPE_STACK", "imgpipe")
 
 logger = Logger(service=SERVICE, use_rfc3339=True, utc=True)
+
+# With JSON logs Lambda sets the root logger to INFO, and botocore tells where it found its credentials.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 UNITS = {
     "ImagesReady": MetricUnit.Count,
