@@ -13,9 +13,30 @@ from imgpipe.targets.base import Connection
 from imgpipe.targets.local import LocalTarget
 
 
+pytest_plugins = ["contract.summary"]
+
+_told_to_end = False
+
+
 def pytest_configure() -> None:
     """A run that is told to end takes its engines along, as one that is interrupted does."""
-    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
+
+    def end(*_: object) -> None:
+        global _told_to_end
+        _told_to_end = True
+        _end()
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def pytest_runtest_setup() -> None:
+    """A command line that ran in this process may have taken the end for an error of its own."""
+    if _told_to_end:
+        _end()
+
+
+def _end() -> None:
+    pytest.exit("terminated", returncode=143)
 
 
 def free_port() -> int:

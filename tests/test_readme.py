@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from image_pipeline.record import Refusal
+from imgpipe import config
 from imgpipe import help as pages
 from imgpipe.errors import ExitStatus
 
@@ -28,3 +29,13 @@ def test_every_link_into_the_project_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!http|#)([^)]+)\)", README)
     assert links
     assert [link for link in links if not (root / link).exists()] == []
+
+
+def test_its_configuration_is_one(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "imgpipe.toml").write_text(example)
+    laptop = config.load({}, {"IMGPIPE_HOME": str(tmp_path)}, tmp_path)
+    shop = config.load({"stage": "prod"}, {"IMGPIPE_HOME": str(tmp_path)}, tmp_path)
+    assert (laptop.target, laptop.parameters["MemorySize"]) == ("local", "1769")
+    assert (shop.target, shop.region, shop.account) == ("aws", "eu-west-1", "123456789012")
+    assert (shop.parameters["MemorySize"], shop.parameters["LogRetentionDays"]) == ("3008", "30")

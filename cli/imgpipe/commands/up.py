@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,8 +24,11 @@ EXAMPLES = """
 imgpipe up
 imgpipe up --stage test
 imgpipe -t aws --profile prod up --dry-run
+imgpipe -t aws up --alarm-email ops@example.com
 imgpipe up --json | jq -r .outputs.input_bucket
 """
+
+_EMAIL = "AlarmEmail"
 
 
 def up(
@@ -39,6 +43,9 @@ def up(
         bool, typer.Option("--replace-notifications", help="Even if the input bucket notifies others, who lose that.")
     ] = False,
     no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no test image after a change.")] = False,
+    alarm_email: Annotated[
+        str | None, typer.Option(help="On AWS: mail alarms there, whatever imgpipe.toml says.", metavar="ADDRESS")
+    ] = None,
 ) -> None:
     """Start the pipeline, or bring it up to date.
 
@@ -48,6 +55,8 @@ def up(
     from imgpipe.stack.deploy import objection
 
     invocation = Invocation.of(ctx)
+    if alarm_email is not None:
+        invocation = _mailing(invocation, alarm_email)
 
     def objects(clients: Clients, plan: Plan) -> ImgpipeError | None:
         return objection(clients, plan, allow_replace=allow_replace, replace_notifications=replace_notifications)
@@ -58,6 +67,29 @@ def up(
         _deploy(invocation, objects, ask=not yes, canary=not no_canary)
     elif _preview(invocation, objects) and exit_code:
         raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
+def _mailing(invocation: Invocation, address: str) -> Invocation:
+    """The same run with its alarms mailed to `address`, or to nobody where that is empty."""
+    from imgpipe.stack.parameters import PARAMETERS
+
+    config = invocation.config
+    if config.target != "aws":
+        hint = f"imgpipe -t aws up --alarm-email {shlex.quote(address)}"
+        raise usage(f"Alarms are mailed on AWS only; on {config.target}, imgpipe status shows them.", hint)
+    [parameter] = [one for one in PARAMETERS if one.name == _EMAIL]
+    if not parameter.kind.holds(address):
+        raise usage(
+            f"--alarm-email: {address!r} is not {parameter.kind.says}.", "imgpipe up --alarm-email ops@example.com"
+        )
+    return replace(invocation, config=replace(config, parameters={**config.parameters, _EMAIL: address}))
+
+
+def _tell_of_mail(invocation: Invocation, plan: Plan) -> None:
+    """That an address has to confirm, once after it was set."""
+    address = next((one.new for one in plan.parameters if one.name == _EMAIL and not one.kept), "")
+    if address:
+        invocation.console.note(f"AWS has sent a mail to {address}: alarms follow once the link in it was opened.")
 
 
 def _preview(invocation: Invocation, objects: Callable[[Clients, Plan], ImgpipeError | None]) -> bool:
@@ -109,9 +141,10 @@ def _deploy(
         done = apply(clients, plan, progress)
         sung = None
         if done.outcome != "unchanged":
-            invocation.target.settle(clients)
             if canary and target != "local":
                 sung = sing(clients, done.outputs, plan.effective.get("Formats", ""), plan.owner.account, progress)
+    if done.outcome != "unchanged":
+        _tell_of_mail(invocation, plan)
     if console.json:
         found = {"outcome": done.outcome, "outputs": asdict(done.outputs), "canary": asdict(sung) if sung else None}
         seconds = round(time.monotonic() - started, 1)

@@ -25,6 +25,9 @@ from imgpipe.errors import ImgpipeError
 _DRAIN = 1.0
 """Seconds that running invocations get to finish when the engine is asked to stop."""
 
+_ROUND = 5.0
+"""Seconds between two looks at queues and alarms."""
+
 
 def main() -> None:
     """Run until SIGTERM."""
@@ -57,12 +60,14 @@ class _Engine:
         # Only now: ministack looks at its folders and settings when it is imported.
         from ministack import app
 
-        from imgpipe.engine import patches
+        from imgpipe.engine import alarms, metrics, patches
         from imgpipe.engine.checkpoint import Checkpoint
         from imgpipe.engine.guard import Guard
 
         patches.check_version()
         patches.apply()
+        metrics.apply()
+        alarms.apply()
         # It was for ministack; a function that inherited it would drop its own lines.
         del os.environ["LOG_LEVEL"]
         # Loading and saving are ours: ministack would go on without what it cannot read, and overwrite it.
@@ -91,6 +96,7 @@ class _Engine:
         async def until_told() -> None:
             ready()
             self._saving = asyncio.create_task(self._checkpoint.run())
+            self._watching = asyncio.create_task(self._watch())
             await stop.wait()
             await self._end()
 
@@ -127,6 +133,20 @@ class _Engine:
                 await send({"type": f"lifespan.{step}.complete"})
         else:
             await self._guard(scope, receive, send)
+
+    async def _watch(self) -> NoReturn:
+        """What AWS does without being asked: measure, compare with the alarms, forget what is old."""
+        from imgpipe.engine import alarms, metrics, retention
+
+        while True:
+            try:
+                metrics.look_at_queues()
+                alarms.look_at_alarms()
+                metrics.prune()
+                retention.prune_logs()
+            except Exception:
+                logging.getLogger("imgpipe.engine").exception("A round of metrics and alarms failed")
+            await asyncio.sleep(_ROUND)
 
     def _activity(self) -> int:
         from ministack.services import lambda_svc

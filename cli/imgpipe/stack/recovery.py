@@ -51,6 +51,8 @@ def recover(clients: Clients, stage: str, progress: Progress) -> str:
     """
     stack = settled(clients, stack_name(stage), progress)
     standing = condition(clients, stack)
+    if stack is not None and standing == "sound" and stack["StackStatus"] in _NEVER_MADE:
+        raise stuck(clients, stack)
     if stack is None or standing not in (REMAINS, STUCK):
         return ""
     if standing is STUCK:
@@ -76,6 +78,8 @@ def stuck(clients: Clients, stack: Mapping[str, Any]) -> ImgpipeError:
         skipped = " ".join(dict.fromkeys(one.logical_id for one in failures[-1:]))
         hint = "mend what it names, then imgpipe up; or go on without it: aws cloudformation "
         hint += f"continue-update-rollback --stack-name {name} --resources-to-skip {skipped or 'LOGICAL_ID'}"
+    elif clients.connection.target == "localstack":
+        hint = "imgpipe down, then imgpipe up: LocalStack does not update a stack again whose update failed"
     elif status == "DELETE_FAILED":
         hint = f"aws cloudformation delete-stack --stack-name {name}, which keeps images and records; then imgpipe up"
     else:

@@ -73,9 +73,6 @@ class AwsTarget:
         runtime = parameters.get("Runtime") or _RUNTIME
         return lambda_bundle(parameters.get("Architecture") or _ARCHITECTURE, runtime.removeprefix("python"), progress)
 
-    def settle(self, clients: Clients) -> None:
-        """CloudFormation has waited for the function and its event source to be ready."""
-
     def _identify(self, connection: Connection) -> Identity:
         from imgpipe.aws import Clients
         from imgpipe.failures import explain, is_about_credentials

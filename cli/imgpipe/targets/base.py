@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from imgpipe.aws import Clients
     from imgpipe.stack.bundle import Bundle
 
 Progress = Callable[[str], None]
@@ -68,8 +67,4 @@ class Target(Protocol):
 
     def bundle(self, parameters: Mapping[str, str], progress: Progress) -> Bundle:
         """The function's code as this target runs it; `parameters` are those that `parameters` returned."""
-        ...
-
-    def settle(self, clients: Clients) -> None:
-        """Wait until a function that was made or changed takes its events, where CloudFormation does not."""
         ...

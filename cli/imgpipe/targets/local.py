@@ -10,7 +10,6 @@ from imgpipe.errors import usage
 from imgpipe.targets.base import Connection, Progress, emulator_parameters
 
 if TYPE_CHECKING:
-    from imgpipe.aws import Clients
     from imgpipe.stack.bundle import Bundle
 
 
@@ -70,9 +69,6 @@ class LocalTarget:
 
         del parameters, progress
         return source_bundle()
-
-    def settle(self, clients: Clients) -> None:
-        """Nothing to wait for: the engine's poller takes the new code at once."""
 
     def _check_region(self) -> None:
         """A stage lives in one region: what `down` counts must be all that it removes."""

@@ -14,7 +14,6 @@ from imgpipe.errors import ExitStatus, ImgpipeError, not_up, usage
 from imgpipe.targets.base import Connection, Progress, emulator_parameters
 
 if TYPE_CHECKING:
-    from imgpipe.aws import Clients
     from imgpipe.stack.bundle import Bundle
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
@@ -79,7 +78,8 @@ class LocalStackTarget:
     def parameters(self, said: Mapping[str, str]) -> dict[str, str]:
         """An emulator's, and this machine's architecture: its containers run here."""
         here = "arm64" if platform.machine().lower() in _ARM else "x86_64"
-        return {"Architecture": here, **emulator_parameters(said)}
+        # It makes no dashboard, and stumbles over one in a change set.
+        return {"Architecture": here, **emulator_parameters(said), "Dashboard": "false"}
 
     def bundle(self, parameters: Mapping[str, str], progress: Progress) -> Bundle:
         """The code with its libraries, as it goes to AWS."""
@@ -87,13 +87,6 @@ class LocalStackTarget:
 
         runtime = parameters.get("Runtime", "python3.13")
         return lambda_bundle(parameters["Architecture"], runtime.removeprefix("python"), progress)
-
-    def settle(self, clients: Clients) -> None:
-        """Nothing to wait for, although LocalStack is known to lose events for two seconds after an update.
-
-        Those are asynchronous invocations, which the replaced version still takes from a queue of LocalStack's own.
-        Here a poller invokes the function synchronously, and CloudFormation has waited for the new version.
-        """
 
     def _self(self) -> str:
         at = "" if self._endpoint == DEFAULT_ENDPOINT else f" --endpoint-url {self._endpoint}"
