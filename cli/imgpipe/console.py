@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console as Rich
+    from rich.padding import Padding
     from rich.text import Text
 
     from imgpipe.errors import ImgpipeError
     from imgpipe.targets.base import Progress
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What may not reach a terminal from a key, a name or EXIF: control characters, line and direction changes."""
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+    r"\xad\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f]"
+)
+"""What may not reach a terminal from a key, a name or EXIF: control characters, line and direction changes, and what
+nobody sees, with which two keys look like one. The joiners stay, for Persian and emoji are written with them.
+"""
 
 STYLES = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "strong": "bold", "name": "cyan"}
 
@@ -109,17 +115,18 @@ class Console:
             for row in rows:
                 sys.stdout.write("\t".join(safe(plain(cell)) for cell in row) + "\n")
             return
-        from rich.table import Table
+        self._rich(sys.stdout).print(_columns(header, rows, indent))
 
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=STYLES["dim"], show_edge=False)
-        for number, name in enumerate(header):
-            # The last column is the one that may be long: a key, a path, an address.
-            table.add_column(name, overflow="fold", no_wrap=number < len(header) - 1)
-        for row in rows:
-            table.add_row(*(_text(cell) for cell in row))
-        from rich.padding import Padding
+    @contextmanager
+    def redrawn(self) -> Iterator[Callable[[Piece, Sequence[Sequence[Cell]], Piece], None]]:
+        """A title, columns and a remark, drawn in the place of the last ones; for a terminal only."""
+        from rich.console import Group
+        from rich.live import Live
 
-        self._rich(sys.stdout).print(Padding(table, (0, 0, 0, indent), expand=False))
+        with Live(console=self._rich(sys.stdout), auto_refresh=False, redirect_stdout=False) as live:
+            yield lambda title, rows, remark: live.update(
+                Group(_text(title), "", _columns([""] * len(rows[0]), rows, 2), "", _text(remark)), refresh=True
+            )
 
     def facts(self, pairs: Sequence[tuple[str, Cell]], title: str = "") -> None:
         """Names and values, one pair a line, below an optional title."""
@@ -179,7 +186,7 @@ class Console:
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         text = jsonlib.dumps(document, indent=indent, ensure_ascii=not utf8)
         # The newlines of the layout are ours; inside strings, JSON has escaped them already.
-        lines = (_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n"))
+        lines = (_UNSAFE.sub(lambda found: _json_escape(found[0]), line) for line in text.split("\n"))
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
 
@@ -200,6 +207,12 @@ class Console:
         return self._drawing[stream]
 
 
+def _json_escape(character: str) -> str:
+    """A character by its number or, as JSON has it beyond 16 bits, by the two of its surrogates."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 def _paced(note: Callable[[str], None]) -> Progress:
     """At most one line a second: a log wants to know that work goes on, not each of fifty steps."""
     last = float("-inf")
@@ -217,6 +230,20 @@ def _is_terminal(stream: TextIO) -> bool:
     if os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty() or bool(os.environ.get("FORCE_COLOR") and not os.environ.get("NO_COLOR"))
+
+
+def _columns(header: Sequence[str], rows: Sequence[Sequence[Cell]], indent: int) -> Padding:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=STYLES["dim"], show_edge=False)
+    table.show_header = any(header)
+    for number, name in enumerate(header):
+        # The last column is the one that may be long: a key, a path, an address.
+        table.add_column(name, overflow="fold", no_wrap=number < len(header) - 1)
+    for row in rows:
+        table.add_row(*(_text(cell) for cell in row))
+    return Padding(table, (0, 0, 0, indent), expand=False)
 
 
 def _text(cell: Cell) -> Text:

@@ -66,14 +66,16 @@ def report(clients: Clients, stage: str, view: StackView) -> Report:
         stage=stage,
         stack=view.name,
         state=view.status,
-        queues=_queues(clients, names) if names else None,
+        queues=queues(clients, names) if names else None,
         images=_images(clients, names.table) if names else None,
         alarms=_alarms(clients, view.name),
         last_failure=_last_failure(clients, names.table) if names else None,
     )
 
 
-def _queues(clients: Clients, names: StackOutputs) -> Queues:
+def queues(clients: Clients, names: StackOutputs) -> Queues:
+    """The depths of both queues, of SQS itself."""
+
     def depths(url: str) -> tuple[int, int]:
         wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = clients["sqs"].get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,3 +125,38 @@ def test_a_yes_deploys_and_what_is_up_is_unchanged(engine: Connection, stage: st
     again = up("--dry-run", "--exit-code")
     assert (again.status, again.out) == (0, "Nothing would change.\n")
     assert up("--json").document["outcome"] == "unchanged"
+
+
+ADDRESS = "ops@example.com"
+
+
+@pytest.mark.usefixtures("hosts")
+def test_alarms_are_mailed_where_the_flag_says_and_the_address_has_to_confirm(
+    engine: Connection, stage: str, up: Up, tmp_path: Path
+) -> None:
+    def subscribed() -> list[str]:
+        topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:{Names.of(stage, ACCOUNT, REGION).topic}"
+        found = Clients(engine)["sns"].list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        return [one["Endpoint"] for one in found]
+
+    (tmp_path / "imgpipe.toml").write_text('[parameters]\nalarm_email = "file@example.com"\n')
+    assert f"up --yes --alarm-email {ADDRESS}" in up("--alarm-email", ADDRESS).err
+    made = up("--yes", "--no-canary", "--alarm-email", ADDRESS)
+    assert (made.status, subscribed()) == (0, [ADDRESS])
+    assert f"AWS has sent a mail to {ADDRESS}" in made.err
+    again = up("--yes", "--no-canary", "--alarm-email", ADDRESS)
+    assert (again.status, "mail" in again.err) == (0, False)
+    none = up("--yes", "--no-canary", "--alarm-email", "")
+    assert (none.status, subscribed(), "mail" in none.err) == (0, [], False)
+    assert up("--yes", "--no-canary").status == 0
+    assert subscribed() == ["file@example.com"]
+
+
+def test_alarms_are_mailed_to_addresses_only_and_on_aws_only(run: Callable[..., Finished]) -> None:
+    wrong = run("-t", "aws", "--region", REGION, "up", "--alarm-email", "ops", env=KEYS)
+    assert (wrong.status, "'ops' is not an e-mail address" in wrong.err) == (2, True)
+    for target in ("local", "localstack"):
+        done = run("-t", target, "up", "--alarm-email", ADDRESS, "--json")
+        assert (done.status, done.document["error"]["code"]) == (2, "usage")
+        assert "AWS only" in done.document["error"]["message"]
+        assert done.document["error"]["hint"] == f"imgpipe -t aws up --alarm-email {ADDRESS}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -14,6 +15,7 @@ from cfnlint.helpers import REGIONS
 
 from image_pipeline.record import ImageRecord
 from image_pipeline.settings import INPUT_FORMATS, Limits, Recipe, Settings
+from image_pipeline.telemetry import UNITS
 from imgpipe.stack.names import Names, StackOutputs
 from imgpipe.stack.parameters import LONGEST_RECIPE, PARAMETERS, Matching, Switch, Whole
 from imgpipe.stack.template import template_body
@@ -365,11 +367,86 @@ def test_the_duration_alarm_warns_before_the_timeout(resources: dict[str, Any]) 
     assert resources["DurationAlarm"]["Threshold"] == 0.8 * 1000 * resources["Function"]["Timeout"]
 
 
+KNOWN = {
+    "imgpipe": ({"service"}, set(UNITS)),
+    "AWS/SQS": (
+        {"QueueName"},
+        {
+            *("NumberOfMessagesSent", "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"),
+            "ApproximateAgeOfOldestMessage",
+        },
+    ),
+    "AWS/Lambda": ({"FunctionName"}, {"Duration", "Invocations", "Errors", "Throttles", "ConcurrentExecutions"}),
+}
+"""What the dashboard may show: namespace → its dimensions and metrics."""
+
+
+@pytest.fixture(scope="module")
+def widgets(template: dict[str, Any]) -> list[dict[str, Any]]:
+    """The dashboard's widgets as they come out; what is not a parameter stays as ${NAME}."""
+    text: str = template["Resources"]["OperationsDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, one in template["Parameters"].items():
+        text = text.replace(f"${{{name}}}", str(one.get("Default", "")))
+    found: list[dict[str, Any]] = json.loads(named(text))["widgets"]
+    return found
+
+
+def metrics_of(widget: dict[str, Any]) -> Iterator[list[str]]:
+    """The metrics of a widget, each written out: namespace, name, dimension, value."""
+    last: list[str] = []
+    for line in widget["properties"].get("metrics", ()):
+        words = [one for one in line if isinstance(one, str)]
+        if not words:
+            continue
+        said = last if words == ["..."] else [last[at] if one == "." else one for at, one in enumerate(words)]
+        yield (last := said)
+
+
 def test_the_dashboard_is_paid_for_only_where_it_is_wanted(template: dict[str, Any]) -> None:
-    dashboard = template["Resources"]["OperationsDashboard"]
-    assert dashboard["Condition"] == "WithDashboard"
+    assert template["Resources"]["OperationsDashboard"]["Condition"] == "WithDashboard"
     assert template["Parameters"]["Dashboard"]["Default"] == "false"
-    body = json.loads(dashboard["Properties"]["DashboardBody"]["Fn::Sub"])
+
+
+def test_the_dashboard_shows_every_alarm(template: dict[str, Any], widgets: list[dict[str, Any]]) -> None:
     alarms = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    shown = next(one["properties"]["alarms"] for one in body["widgets"] if one["type"] == "alarm")
+    shown = next(one["properties"]["alarms"] for one in widgets if one["type"] == "alarm")
     assert {one.removeprefix("${").removesuffix(".Arn}") for one in shown} == set(alarms)
+
+
+def test_the_dashboard_shows_metrics_that_there_are(widgets: list[dict[str, Any]]) -> None:
+    shown = [one for widget in widgets for one in metrics_of(widget)]
+    for namespace, metric, dimension, _ in shown:
+        dimensions, names = KNOWN[namespace]
+        assert (dimension in dimensions, metric in names) == (True, True), (namespace, metric, dimension)
+    assert {metric for namespace, metric, *_ in shown if namespace == "imgpipe"} == set(UNITS)
+
+
+def test_the_dashboard_calculates_with_what_it_has(widgets: list[dict[str, Any]]) -> None:
+    for widget in widgets:
+        lines = [line[-1] for line in widget["properties"].get("metrics", ()) if isinstance(line[-1], dict)]
+        ids = {one["id"] for one in lines if "id" in one}
+        formulas = [one["expression"] for one in lines if "expression" in one and "SEARCH" not in one["expression"]]
+        words = {word for one in formulas for word in re.findall(r"[A-Za-z_]\w*|\$\{\w+\}", one)}
+        assert words - {"RUNNING_SUM", "FILL"} == ids
+
+
+def test_the_widgets_of_the_dashboard_do_not_overlap(widgets: list[dict[str, Any]]) -> None:
+    cells = [
+        (column, row)
+        for one in widgets
+        for column in range(one["x"], one["x"] + one["width"])
+        for row in range(one["y"], one["y"] + one["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(column for column, _ in cells) == 23
+    assert len(cells) == 24 * (1 + max(row for _, row in cells))
+
+
+def test_the_dashboard_warns_where_the_alarms_do(resources: dict[str, Any], widgets: list[dict[str, Any]]) -> None:
+    lines = [
+        line
+        for one in widgets
+        for line in one["properties"].get("annotations", {}).get("horizontal", ())
+        if line["label"] == "alarm"
+    ]
+    assert {line["value"] for line in lines} == {resources["DurationAlarm"]["Threshold"], 300}

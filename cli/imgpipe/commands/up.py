@@ -28,7 +28,7 @@ imgpipe -t aws up --alarm-email ops@example.com
 imgpipe up --json | jq -r .outputs.input_bucket
 """
 
-_EMAIL = "AlarmEmail"
+_EMAIL, _FLAG = "AlarmEmail", "--alarm-email"
 
 
 def up(
@@ -44,7 +44,8 @@ def up(
     ] = False,
     no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no test image after a change.")] = False,
     alarm_email: Annotated[
-        str | None, typer.Option(help="On AWS: mail alarms there, whatever imgpipe.toml says.", metavar="ADDRESS")
+        str | None,
+        typer.Option(help="On AWS: mail alarms there. For good: alarm_email in the file.", metavar="ADDRESS"),
     ] = None,
 ) -> None:
     """Start the pipeline, or bring it up to date.
@@ -82,7 +83,10 @@ def _mailing(invocation: Invocation, address: str) -> Invocation:
         raise usage(
             f"--alarm-email: {address!r} is not {parameter.kind.says}.", "imgpipe up --alarm-email ops@example.com"
         )
-    return replace(invocation, config=replace(config, parameters={**config.parameters, _EMAIL: address}))
+    origins = {**config.origins, parameter.place: _FLAG}
+    return replace(
+        invocation, config=replace(config, parameters={**config.parameters, _EMAIL: address}, origins=origins)
+    )
 
 
 def _tell_of_mail(invocation: Invocation, plan: Plan) -> None:
@@ -140,9 +144,8 @@ def _deploy(
     with console.steps() as progress:
         done = apply(clients, plan, progress)
         sung = None
-        if done.outcome != "unchanged":
-            if canary and target != "local":
-                sung = sing(clients, done.outputs, plan.effective.get("Formats", ""), plan.owner.account, progress)
+        if done.outcome != "unchanged" and canary and target != "local":
+            sung = sing(clients, done.outputs, plan.effective.get("Formats", ""), plan.owner.account, progress)
     if done.outcome != "unchanged":
         _tell_of_mail(invocation, plan)
     if console.json:
@@ -171,7 +174,9 @@ def _ask(invocation: Invocation, plan: Plan, region: str) -> None:
     question = f"{verb} the stage {plan.stage} in the account {plan.owner.account}, {region}?"
     answer = invocation.console.confirm(question)
     if answer is None:
-        hint = invocation.command("up --yes")
+        address = shlex.quote(plan.effective[_EMAIL])
+        again = f" {_FLAG} {address}" if _FLAG in invocation.config.origins.values() else ""
+        hint = invocation.command(f"up --yes{again}")
         raise ImgpipeError("refused", f"{question} There is nobody to ask.", hint, ExitStatus.REFUSED)
     if not answer:
         raise ImgpipeError("refused", "Nothing was changed.", status=ExitStatus.REFUSED)
