@@ -21,7 +21,10 @@ ORIGINAL, THUMBNAIL = "original", "thumbnail"
 
 _CHUNK = 1 << 20
 _LONGEST = 200
-_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+_UNFIT = re.compile(
+    r'[\x00-\x1f\x7f-\x9f<>:"|?*\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff'
+    r"\xad\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f]"
+)
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 

@@ -40,6 +40,7 @@ def test_a_safe_name_stays_in_its_directory(key: str) -> None:
         ("/leading.png", "leading.png"),
         ("a\\..\\b.png", "b.png"),
         ("line\nbreak.jpg", "line_break.jpg"),
+        ("pho\u200bto.jpg", "pho_to.jpg"),
         ("x/.bashrc", "_bashrc"),
         ("größe.jpg", "größe.jpg"),
         ("nul.jpg", "_nul.jpg"),

@@ -49,16 +49,50 @@ def test_what_a_web_page_can_send_is_refused(engine: Connection, method: str, he
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST:1", "[::1]:4580", "bucket.s3.localhost:4580", "localhost"])
 def test_every_name_of_this_machine_is_let_in(host: str) -> None:
-    assert refusal([(b"host", host.encode())]) is None
+    assert refusal({"path": "/", "headers": [(b"host", host.encode())]}) is None
 
 
-def test_the_address_bar_is_let_in() -> None:
-    assert refusal([(b"host", b"localhost"), (b"sec-fetch-site", b"none")]) is None
+FROM_OUTSIDE = {"Sec_Fetch_Site": "none", "User_Agent": "Mozilla/5.0 (X11; Linux x86_64)"}
+OLD_BROWSER = {"User_Agent": "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/16.3 Safari/605.1.15"}
+
+
+@pytest.mark.parametrize("browser", [FROM_OUTSIDE, OLD_BROWSER], ids=["the address bar", "an old browser"])
+def test_a_browser_may_look_at_an_object(engine: Connection, clients: Clients, browser: dict[str, str]) -> None:
+    clients["s3"].create_bucket(Bucket="looked-at")
+    clients["s3"].put_object(Bucket="looked-at", Key="a/b c.txt", Body=b"seen")
+    url = clients["s3"].generate_presigned_url("get_object", {"Bucket": "looked-at", "Key": "a/b c.txt"})
+    where = urlsplit(url)
+    answer = ask(engine, path=f"{where.path}?{where.query}", **browser)
+    assert (answer.status, answer.read()) == (200, b"seen")
+
+
+@pytest.mark.parametrize("browser", [FROM_OUTSIDE, OLD_BROWSER], ids=["a link in a mail", "an old browser"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/?Action=CreateQueue&QueueName=planted&Version=2012-11-05"),
+        ("GET", "/anything?a=1&%41ction=CreateQueue&QueueName=planted"),
+        ("GET", "/?+=&Action=CreateQueue&Action=&QueueName=planted"),
+        ("HEAD", "/?Action=CreateQueue&QueueName=planted"),
+        ("POST", "/"),
+        ("PUT", "/planted"),
+        ("DELETE", "/looked-at/a"),
+        ("GET", "/_ministack/sqs/messages"),
+        ("GET", "//_ministack/sqs/messages"),
+        ("GET", "/%5Fministack/sqs/messages"),
+    ],
+)
+def test_a_link_that_a_browser_follows_changes_nothing(
+    engine: Connection, clients: Clients, browser: dict[str, str], method: str, path: str
+) -> None:
+    """From a mail or a chat a link arrives as if it were typed, and CreateStack in it would run code."""
+    assert ask(engine, method, path, **browser).status == 403
+    assert not clients["sqs"].list_queues(QueueNamePrefix="planted").get("QueueUrls")
 
 
 def test_two_hosts_or_none_are_refused() -> None:
-    assert refusal([(b"host", b"localhost"), (b"host", b"evil.example")])
-    assert refusal([])
+    assert refusal({"path": "/", "headers": [(b"host", b"localhost"), (b"host", b"evil.example")]})
+    assert refusal({"path": "/", "headers": []})
 
 
 def test_boto3_is_let_in(clients: Clients) -> None:

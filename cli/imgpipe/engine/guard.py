@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,24 +30,39 @@ def proof(token: str, challenge: str) -> str:
     return hmac.new(token.encode(), challenge.encode(), hashlib.sha256).hexdigest()
 
 
-def refusal(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """Why a request with these headers is refused, or None.
+def refusal(scope: Scope) -> str | None:
+    """Why a request is refused, or None.
 
     A foreign Host is DNS rebinding. Origin and Sec-Fetch-Site are set by browsers alone: a page can send neither a
     request without them (a plain `<img>` has no Origin, but it has Sec-Fetch-Site) nor false ones. "none" is the
-    address bar.
+    address bar, but also a link that was clicked in a mail: a browser may look, never change anything.
     """
     values: dict[str, list[str]] = {}
-    for name, value in headers:
+    for name, value in scope["headers"]:
         values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
     hosts = values.get("host", [])
     if len(hosts) != 1 or not _LOOPBACK.fullmatch(hosts[0]):
         return "The engine answers to localhost only: the Host header names another machine."
     if "origin" in values:
         return "The engine does not serve web pages: the request carries an Origin."
-    if any(site.lower() != "none" for site in values.get("sec-fetch-site", [])):
+    sites = values.get("sec-fetch-site", [])
+    if any(site.lower() != "none" for site in sites):
         return "The engine does not serve web pages: the request was made by one."
+    # Browsers of before 2023 have no Sec-Fetch-Site, but all of them go by this name.
+    browser = bool(sites) or any(agent.startswith("Mozilla/") for agent in values.get("user-agent", []))
+    if browser and not _only_looks(scope):
+        return "The engine takes orders from programs: a browser may look at objects, no more."
     return None
+
+
+def _only_looks(scope: Scope) -> bool:
+    """Whether a request reads from AWS: in a query with an Action, even a GET may run code; `/_` is the emulator's."""
+    query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    return (
+        scope.get("method", "GET") in ("GET", "HEAD")
+        and not scope["path"].lstrip("/").startswith("_")
+        and all(name.lower() != "action" for name, _ in query)
+    )
 
 
 class Guard:
@@ -65,7 +81,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        reason = refusal(scope["headers"])
+        reason = refusal(scope)
         if scope["type"] == "websocket" and reason:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
