@@ -14,11 +14,17 @@ SECTIONS: dict[str, dict[str, str]] = {
         "rm": "Delete images and everything made of them",
         "reprocess": "Make the renditions of images again",
     },
+    "Repair": {
+        "failures": "List what failed; send it back, or give it up",
+        "why": "Tell the story of one image",
+        "reconcile": "Compare bucket, table and outputs, and mend what is off",
+    },
     "Look": {
         "ls": "List images, newest first",
         "meta": "Show everything known about one image",
         "logs": "Read or follow the function's log",
         "status": "Show how the pipeline is doing",
+        "metrics": "Show throughput, latency and queues over time",
     },
     "Prepare": {
         "config": "Show the configuration and where each value comes from",

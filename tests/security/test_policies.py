@@ -39,6 +39,8 @@ RENAMED = {
     "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "s3:PutBucketNotificationConfiguration": "s3:PutBucketNotification",
     "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:SendMessageBatch": "sqs:SendMessage",
 }
 PREFIX = {"service-quotas": "servicequotas"}

@@ -18,20 +18,6 @@ imgpipe meta photo.jpg --json
 imgpipe meta photo.jpg --json | jq '.renditions[].uri'
 """
 
-_HELP = {
-    "unsupported_type": "Convert it to JPEG, PNG, GIF or WebP, or add its format to `formats` in imgpipe.toml, "
-    "then imgpipe up and imgpipe reprocess --failed.",
-    "too_large": "Send a smaller file.",
-    "too_many_pixels": "Scale it down and upload it again.",
-    "too_many_scans": "Save it again with an image editor and upload it again.",
-    "truncated": "The file was cut off before it was uploaded: upload the whole file again.",
-    "corrupt": "Open it in an image editor, save it again and upload it again.",
-    "metadata_too_large": "Strip its metadata and upload it again.",
-    "empty": "Upload the file again: no bytes arrived.",
-    "forbidden": "See whether a policy keeps the function from reading the input bucket.",
-    "crashed": "imgpipe logs --errors may say why; imgpipe reprocess --failed tries again.",
-}
-
 
 def meta(ctx: typer.Context, key: Annotated[str, typer.Argument(help="The image's key.")]) -> None:
     """Show everything known about one image.
@@ -55,6 +41,8 @@ def meta(ctx: typer.Context, key: Annotated[str, typer.Argument(help="The image'
 
 def draw(console: Console, record: ImageRecord) -> None:
     """The record for people."""
+    from imgpipe.advice import ADVICE
+
     good = record.failure is None
     console.line(Span(record.image_key, "strong"), "  ", Span(record.status, "good" if good else "bad"))
     if record.failure is not None:
@@ -62,7 +50,7 @@ def draw(console: Console, record: ImageRecord) -> None:
             [
                 ("code", record.failure.code),
                 ("reason", record.failure.reason),
-                ("what to do", _HELP.get(record.failure.code, "")),
+                ("what to do", ADVICE[record.failure.code]),
             ],
             "Failure",
         )

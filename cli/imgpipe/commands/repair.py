@@ -1,0 +1,120 @@
+"""What `imgpipe failures redrive` and `imgpipe failures purge` say and ask."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from imgpipe.console import Span
+from imgpipe.errors import ExitStatus, ImgpipeError
+
+if TYPE_CHECKING:
+    from imgpipe.aws import Clients
+    from imgpipe.commands.base import Invocation
+    from imgpipe.stack.names import StackOutputs
+
+
+def redrive(invocation: Invocation, clients: Clients, names: StackOutputs, keys: Sequence[str]) -> None:
+    """Send dead letters and failed images back; exit status 3 when one was not sent or a key is unknown."""
+    from imgpipe import catalog, deadletters
+    from imgpipe.redrive import Redrive
+
+    console, work = invocation.console, Redrive(clients, names, keys)
+    total = len(keys) or deadletters.depth(clients, names) + catalog.count_failed(clients, names.table)
+    try:
+        with console.bar("Sending back", total) as progress:
+            work.run(progress)
+    except KeyboardInterrupt:
+        # A move goes on in SQS; watching it is all that was interrupted.
+        goes_on = " SQS goes on moving the dead letters." if work.native else ""
+        said = (
+            f"Interrupted: {_count(work.letters, 'dead letter')} and {_count(work.images, 'image')} sent back.{goes_on}"
+        )
+        raise _interrupted(invocation, said, "redrive", keys) from None
+    if console.json:
+        console.emit(work.to_json())
+    elif work.letters or work.images:
+        sent = f"{_count(work.letters, 'dead letter')} and {_count(work.images, 'failed image')}"
+        console.line(Span("SENT BACK", "good"), "  ", sent)
+        console.hint(f"What becomes of them: {invocation.command('status')}, then {invocation.command('failures')}")
+    elif not work.missing:
+        console.note("Nothing to send back: nothing failed.")
+    for key in sorted(work.missing):
+        console.note(
+            Span("NOT FOUND", "bad"), "  Nothing failed under ", key, f": {_command(invocation, 'why', [key])}"
+        )
+    if work.still_there:
+        console.note(f"{_count(work.still_there, 'message')} could not be deleted, and may be sent once more.")
+    if work.not_sent:
+        console.note(
+            f"{work.not_sent} could not be sent; they are where they were. The same command goes on with them."
+        )
+    if work.missing or work.not_sent:
+        raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
+def purge(
+    invocation: Invocation,
+    clients: Clients,
+    names: StackOutputs,
+    keys: Sequence[str],
+    output: Path | None,
+    yes: bool,
+) -> None:
+    """Export dead letters and delete them, after a question."""
+    from imgpipe import deadletters
+    from imgpipe.redrive import Purge
+
+    console = invocation.console
+    moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    path = output or Path(f"imgpipe-{invocation.config.stage}-dead-letters-{moment}.jsonl")
+    total = deadletters.depth(clients, names)
+    what = f"the dead letters of {', '.join(keys)}" if keys else _count(total, "dead letter")
+    if not yes and total:
+        _ask(invocation, f"Delete {what}? They are written to {path} first.")
+    work = Purge(clients, names, path, keys)
+    try:
+        with console.bar("Deleting", total) as progress:
+            work.run(progress)
+    except KeyboardInterrupt:
+        kept = f" They are in {path}." if work.exported else ""
+        said = f"Interrupted: {_count(work.deleted, 'dead letter')} deleted.{kept}"
+        raise _interrupted(invocation, said, "purge", keys, output) from None
+    if console.json:
+        console.emit(work.to_json())
+    elif work.exported:
+        console.line(Span("DELETED", "good"), f"  {_count(work.deleted, 'dead letter')}, kept in {path}")
+    else:
+        console.note("Nothing to delete: there is no such dead letter.")
+    if work.exported > work.deleted:
+        console.note(f"{work.exported - work.deleted} could not be deleted: they are in the file and in the queue.")
+        raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
+def _ask(invocation: Invocation, question: str) -> None:
+    answer = invocation.console.confirm(question)
+    if answer is None:
+        raise ImgpipeError("refused", f"{question} There is nobody to ask.", "add --yes", ExitStatus.REFUSED)
+    if not answer:
+        raise ImgpipeError("refused", "Nothing was deleted.", status=ExitStatus.REFUSED)
+
+
+def _interrupted(
+    invocation: Invocation, said: str, action: str, keys: Sequence[str], output: Path | None = None
+) -> ImgpipeError:
+    rest = [*(("-o", str(output)) if output else ()), *(("--", *keys) if keys else ())]
+    hint = _command(invocation, f"failures {action}", rest)
+    return ImgpipeError("interrupted", said, f"{hint} goes on", ExitStatus.INTERRUPTED)
+
+
+def _command(invocation: Invocation, command: str, rest: Sequence[str]) -> str:
+    return invocation.command(" ".join([command, *map(shlex.quote, rest)]))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
