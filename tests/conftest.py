@@ -12,7 +12,6 @@ from imgpipe.aws import Clients
 from imgpipe.targets.base import Connection
 from imgpipe.targets.local import LocalTarget
 
-
 pytest_plugins = ["contract.summary"]
 
 _told_to_end = False

@@ -9,7 +9,6 @@ from imgpipe.errors import ExitStatus, ImgpipeError
 from imgpipe.targets.base import Connection, Progress
 
 if TYPE_CHECKING:
-    from imgpipe.aws import Clients
     from imgpipe.stack.bundle import Bundle
     from imgpipe.stack.names import Identity
 
