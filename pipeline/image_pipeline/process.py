@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,6 +27,10 @@ from image_pipeline.telemetry import logger
 MOST_ROUNDS = 8
 """How often a worker starts again because somebody changed the row or the object meanwhile."""
 
+MOST_DEBRIS = 1000
+ABANDONED = "abandoned"
+"""The revision that no row has: such outputs are dead already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -40,16 +45,31 @@ class Outcome:
     passing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Debris:
+    """Outputs of an image that a fault may have left behind: dead as soon as its row is not the one of `revision`.
+
+    A commit that got no answer may still arrive, and then makes its outputs live and those of the replaced row dead.
+    """
+
+    key: str
+    revision: str | None  # None: while there is no row
+    outputs: list[Output]
+
+
 @dataclass(slots=True)
 class Worker:
-    """Settles events against one stack. `request_id` is the invocation that is under way."""
+    """Settles events against one stack. `request_id` is the invocation that is under way.
+
+    It remembers debris from one delivery to the next; what dies with the process is left to `imgpipe reconcile`.
+    """
 
     settings: Settings
     storage: Storage
     catalog: Catalog
     request_id: str = ""
-    # Outputs whose commit got no answer, each with the revision that commit would replace (None: no row).
-    _doubtful: list[tuple[str | None, list[Output]]] = field(default_factory=list)
+    _unanswered: bool = False
+    _debris: deque[_Debris] = field(default_factory=lambda: deque(maxlen=MOST_DEBRIS))
 
     def settle(self, event: ImageEvent, *, last_receive: bool = False) -> Outcome:
         """Make the row of `event.key` say what S3 serves; raises TransientError when that has to be tried again.
@@ -57,7 +77,14 @@ class Worker:
         With `last_receive` there is no later try: FAILED(crashed) is committed before the work begins, so that a
         worker that dies of it still leaves its reason.
         """
-        self._doubtful.clear()
+        self._unanswered = False
+        outcome = self._settle(event, last_receive)
+        # Another try at a forced event would make everything again, and leave more.
+        if not event.force and any(one.revision is ABANDONED for one in self._debris if one.key == event.key):
+            raise TransientError("Outputs that no row lists could not be deleted")
+        return outcome
+
+    def _settle(self, event: ImageEvent, last_receive: bool) -> Outcome:
         outcome = Outcome("unchanged")
         force = event.force
         for _ in range(MOST_ROUNDS):
@@ -67,7 +94,11 @@ class Worker:
             passing = served is not None and served.passing
             if not force and self._says_so(row, served):
                 self._close(served)
-                self._sweep(row)
+                self._sweep(event.key, row)
+                # "Not there" is asked twice, for nothing else would ever lead here again.
+                found = self.storage.look(event.key) if served is None else None
+                if found is not None and found.source.etag is not None:
+                    continue
                 return replace(outcome, passing=passing)
             record = None
             if served is not None:
@@ -133,7 +164,10 @@ class Worker:
         try:
             self.storage.put(made)
         except BaseException:
-            self._remove(output for output, _ in made)
+            # Now, and once more at the next receive: an upload that got no answer may still arrive.
+            outputs = [output for output, _ in made]
+            self._remove(event.key, outputs)
+            self._abandon(event.key, outputs)
             raise
         timings["put"] = _since(putting)
         timings["total"] = _since(started)
@@ -188,38 +222,44 @@ class Worker:
         kept = replacing.outputs if replacing else ()
         outputs = record.outputs if record else ()
         made, stale = [one for one in outputs if one not in kept], [one for one in kept if one not in outputs]
+        debris = _Debris(key, replacing.revision if replacing else None, made + stale)
         try:
             won = self.catalog.commit(key, record, replacing=replacing)
         except CommitUnknownError:
+            self._debris.append(debris)
             row = self.catalog.read(key)
-            won = row is None if record is None else row is not None and row.revision == record.revision
-            if not won:
-                # The write may still arrive and make these outputs live, until the row it would replace is gone.
-                again = bool(self._doubtful)
-                self._doubtful.append((replacing.revision if replacing else None, made))
-                self._sweep(row)
-                if again:
-                    raise
-                return False
+            self._sweep(key, row)
+            if row is None if record is None else row is not None and row.revision == record.revision:
+                return True
+            if self._unanswered:
+                raise
+            self._unanswered = True
+            return False
         except TransientError:
-            self._remove(made)
+            self._remove(key, made)
             raise
-        self._remove(stale if won else made)
+        self._remove(key, stale if won else made)
         if won:
-            self._sweep(record)
+            self._sweep(key, record)
         return won
 
-    def _sweep(self, row: ImageRecord | None) -> None:
-        """Remove doubtful outputs that can no longer become live, because the row has moved on."""
+    def _sweep(self, key: str, row: ImageRecord | None) -> None:
+        """Remove the debris of this image that can no longer become live, because the row has moved on."""
         revision = row.revision if row else None
-        for entry in [one for one in self._doubtful if one[0] != revision]:
-            self._doubtful.remove(entry)
-            live = row.outputs if row else ()
-            self._remove(output for output in entry[1] if output not in live)
+        live = row.outputs if row else ()
+        for debris in [one for one in self._debris if one.key == key and one.revision != revision]:
+            self._debris.remove(debris)
+            self._remove(key, [output for output in debris.outputs if output not in live])
 
-    def _remove(self, outputs: Iterable[Output]) -> None:
-        for output in self.storage.remove(outputs):
+    def _remove(self, key: str, outputs: Sequence[Output]) -> None:
+        left = self.storage.remove(outputs)
+        for output in left:
             logger.warning("An output that no row lists could not be deleted", extra={"output": output.uri})
+        if left:
+            self._abandon(key, left)
+
+    def _abandon(self, key: str, outputs: list[Output]) -> None:
+        self._debris.append(_Debris(key, ABANDONED, outputs))
 
     @staticmethod
     def _close(served: Served | None) -> None:
