@@ -126,11 +126,13 @@ def raw_profile(tags: dict[bytes, bytes], kind: bytes = b"mntrRGB XYZ ", creator
 def talkative_profile() -> bytes:
     """Adobe RGB as a calibration tool writes it: MARKER is in its texts, in private tags and behind its numbers."""
     text = b"desc\0\0\0\0" + struct.pack(">I", len(MARKER) + 1) + MARKER + bytes(79)
+    wide = MARKER.decode().encode("utf-16-be")
     tags = {
         b"desc": text,
         b"cprt": b"text\0\0\0\0" + MARKER + b"\0",
         b"dmdd": text,
         b"mmod": b"mmod\0\0\0\0" + MARKER,
+        b"dmnd": b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(wide), 28) + wide,
         b"meta": b"dict\0\0\0\0" + MARKER,
         b"chad": b"sf32\0\0\0\0" + struct.pack(">9i", *(65536, 0, 0, 0) * 2, 65536) + MARKER,
         b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061) + MARKER,

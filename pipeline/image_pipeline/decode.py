@@ -98,6 +98,8 @@ def _decode(sniffed: Sniffed, data: bytes, wanted: tuple[int, int]) -> Decoded:
     image.load()
     exif, icc = image.info.get("exif"), image.info.get("icc_profile")
     plain, note = _plain(image)
+    # The pixels without the file: Pillow's AVIF encoder would go through all frames of the file, and stay at the last.
+    plain = plain._new(plain.im)
     plain.info = {}
     return Decoded(plain, (width / scale, height / scale), mode, exif, icc, note)
 
@@ -174,5 +176,7 @@ def refusing(ends_early: bool) -> Iterator[None]:
             raise RefusedError(
                 Refusal.METADATA_TOO_LARGE, "A text or profile in it unpacks to more than 1 MB."
             ) from error
+        if text.startswith("Unsupported BMP"):
+            raise RefusedError(Refusal.UNSUPPORTED_TYPE, "It is a rare kind of BMP that cannot be read.") from error
         cut = ends_early or "truncat" in text.lower() or isinstance(error, EOFError | struct.error)
         raise RefusedError(Refusal.TRUNCATED if cut else Refusal.CORRUPT) from error

@@ -30,7 +30,7 @@ _PARAMETERS = (1, 3, 4, 5, 7)  # of a parametric curve, by its kind
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A well-formed profile: the bytes of the file, its colour space as four letters, and its name.
+    """A well-formed profile: the bytes of the file, its colour space as four letters, and its name where well known.
 
     `colorants` are red, green and blue in XYZ under D50 (none for grey), `curves` the tone curves, from 0..1 to linear
     0..1, and `clean` is a profile of these facts alone. They are empty where only a colour library can do: for CMYK,
@@ -74,7 +74,7 @@ def parse_profile(icc: bytes) -> Profile | None:
         # Tags may share their bytes: whole, a hundred of them could take a hundred times the file.
         tags[name] = icc[offset : offset + min(length, _MAX_TAG)]
     space = icc[16:20].decode("latin-1")
-    profile = Profile(icc, space, _name(tags.get(b"desc", b"")) or f"an unnamed {space.strip()} profile")
+    profile = Profile(icc, space, _name(tags.get(b"desc", b"")) or f"a custom {space.strip()} profile")
     # With a table beside the matrix, the table counts.
     if icc[20:24] != b"XYZ " or b"A2B0" in tags or space not in ("RGB ", "GRAY"):
         return profile
@@ -197,12 +197,20 @@ def _srgb(value: float) -> float:
     return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 
+_WELL_KNOWN = (
+    *("Adobe RGB", "Apple RGB", "ColorMatch RGB", "DCI-P3", "Display P3", "Generic RGB", "ProPhoto RGB", "ROMM RGB"),
+    *("Rec. 2020", "sRGB", "Wide Gamut RGB", "Dot Gain", "Generic Gray", "Gray Gamma"),
+    *("Coated FOGRA", "Uncoated FOGRA", "ISO Coated", "Japan Color", "U.S. Web Coated", "Generic CMYK"),
+)
+
+
 def _name(tag: bytes) -> str:
-    """The description in a `desc` tag of either version of the format, cut to one short line."""
+    """The well-known name that the `desc` tag, of either version of the format, begins with; "" for any other text."""
     text = ""
     if tag[:4] == b"desc":
         text = tag[12 : 12 + min(int.from_bytes(tag[8:12], "big"), 256)].decode("latin-1")
     elif tag[:4] == b"mluc":
         length, offset = int.from_bytes(tag[20:24], "big"), int.from_bytes(tag[24:28], "big")
         text = tag[offset : offset + min(length, 256)].decode("utf-16-be", "ignore")
-    return "".join(one for one in text if one.isprintable()).strip()[:64]
+    # The name goes into a note, and calibration tools write people's names and serial numbers here.
+    return next((name for name in _WELL_KNOWN if text.startswith(name)), "")

@@ -169,6 +169,13 @@ def test_12_bit_jpeg_is_unsupported_rather_than_corrupt() -> None:
     assert refusal(bytes(data)).code is Refusal.UNSUPPORTED_TYPE
 
 
+@pytest.mark.parametrize(("place", "value"), [(28, 2), (30, 6)], ids=["2 bits a pixel", "packed in an unknown way"])
+def test_a_variant_that_the_decoder_lacks_is_unsupported_rather_than_corrupt(place: int, value: int) -> None:
+    data = bytearray(pictures.saved(pictures.scene(16, 16), "BMP"))
+    data[place] = value
+    assert refusal(bytes(data)).code is Refusal.UNSUPPORTED_TYPE
+
+
 def test_frames_of_a_gif_are_counted_without_decoding_them() -> None:
     assert inspect(pictures.gif_of_frames(100_000), EVERYTHING).frames == 100_000
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import struct
+from decimal import Decimal
 
 import pictures
 import pytest
-from hypothesis import given
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from image_pipeline.metadata import exif_facts
@@ -133,6 +135,32 @@ def test_any_bytes_give_facts_that_dynamodb_takes(noise: bytes, head: bytes) -> 
     facts = exif_facts(b"Exif\0\0" + head + noise)
     assert len(json.dumps(facts)) <= 4096
     assert all(isinstance(value, str | int) for value in facts.values())
+
+
+KNOWN = (0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x829A, 0x829D, 0x8827, 0x9003, 0x9011, 0x920A, 0xA434)
+ENTRIES = st.lists(
+    st.tuples(
+        st.sampled_from(KNOWN) | st.integers(0, 0xFFFF),
+        st.integers(0, 14),
+        st.integers(0, 300) | st.sampled_from((0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)),
+        st.binary(max_size=12)  # numbers, and rationals of every kind, 0/0 and beyond what a float holds among them
+        | st.text(min_size=100, max_size=600).map(str.encode)
+        | st.sampled_from(("\U0001f4f7" * 600, "é" * 600, "\0" * 600, "\x1b" * 600)).map(str.encode),
+    ),
+    max_size=20,
+)
+
+
+@given(ENTRIES, ENTRIES, st.sampled_from("<>"))
+@example([(tag, 2, 600, "\U0001f4f7".encode() * 150) for tag in KNOWN], [(0xA434, 2, 600, b"x" * 600)], "<")
+def test_any_value_of_any_tag_gives_facts_that_can_be_stored(
+    main: list[Entry], detail: list[Entry], order: str
+) -> None:
+    facts = exif_facts(block(main, detail, order))
+    back = TypeDeserializer().deserialize(TypeSerializer().serialize(facts))
+    assert {name: int(one) if isinstance(one, Decimal) else one for name, one in back.items()} == facts
+    assert len(json.dumps(facts, ensure_ascii=False).encode()) <= 4096
+    assert all(one.isprintable() for one in facts.values() if isinstance(one, str))
 
 
 @pytest.mark.parametrize("nothing", [None, "text", b"", b"Exif\0\0", {}])

@@ -315,6 +315,37 @@ def test_the_same_pixels_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len({id(one.data) for one in got.renditions}) == 1
 
 
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "AVIF", "MPO", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_encoders_never_see_a_second_frame(form: str, mode: str) -> None:
+    """Pillow's AVIF encoder looks at all frames of an image that has some; the guard looked at the first alone."""
+    frames = [Image.new(mode, (60, 40), colour) for colour in ("red", "black")]
+    if mode == "RGBA" and form != "MPO":
+        frames[0].putpixel((30, 20), (0, 0, 0, 0))
+    elif mode == "RGBA":
+        frames = [frame.convert("CMYK") for frame in frames]
+    data = pictures.saved(frames[0], form, save_all=True, append_images=frames[1:])
+    formats = ("avif", "jpeg", "webp", "keep")
+    specs = [RenditionSpec(name=one, box=60, format=one) for one in formats]  # type: ignore[arg-type]
+    got = render(data, only(*specs))
+    assert got.frames == (1 if form in ("MPO", "TIFF") else 2)
+    for picture in got.renditions:
+        image = opened(picture)
+        assert getattr(image, "n_frames", 1) == 1
+        red = image.convert("RGB").getpixel((2, 2))[0]  # type: ignore[index]
+        assert abs(red - (76 if mode == "L" else 255)) < 12, picture.name
+
+
+def test_later_pages_of_a_tiff_are_never_read() -> None:
+    """Here there is no such page; it could as well be one of any size."""
+    data = bytearray(pictures.saved(pictures.scene(60, 40).convert("L"), "TIFF"))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (tags,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * tags, len(data))
+    got = render(bytes(data) + bytes(2), only(RenditionSpec(name="a", box=60, format="avif")))
+    assert got.renditions[0].width == 60
+
+
 SIZES = st.integers(1, 30_000)
 
 
