@@ -203,7 +203,7 @@ def lines(values: dict[Parameter, Any], section: str) -> list[str]:
 def test_whatever_a_parameter_may_hold_is_read_as_it_is_written_and_where(
     tmp_path_factory: pytest.TempPathFactory, top: dict[Parameter, Any], prod: dict[Parameter, Any]
 ) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("file")
     text = [*lines(top, ""), *lines(prod, "stages.prod.")]
     file = read(write(folder, "\n".join(text)))
     assert {key: entry.value for key, entry in file.top.items()} == {one.place: value for one, value in top.items()}
@@ -229,7 +229,7 @@ def test_a_key_that_is_none_is_named_with_its_line_wherever_it_stands(
     line = data.draw(st.integers(0, len(text)))
     key = data.draw(st.from_regex(r"[a-z]{1,8}_x", fullmatch=True))
     text.insert(line, f"{json.dumps(key)} = 1")
-    path = write(tmp_path_factory.getbasetemp(), "\n".join(text))
+    path = write(tmp_path_factory.mktemp("file"), "\n".join(text))
     with pytest.raises(ImgpipeError) as caught:
         read(path)
     assert caught.value.message.startswith(f"{path}, line {line + 1}: there is no key '{key}'")
