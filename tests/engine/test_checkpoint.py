@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ministack.core.responses import AccountRegionScopedDict
 
 from imgpipe.aws import Clients
 from imgpipe.engine import checkpoint
@@ -167,6 +168,24 @@ def test_what_is_saved_is_whole_at_every_moment(
     until(busy)
 
 
+@pytest.mark.parametrize("key", ["plain.jpg", "IMG 1é.JPG"])
+def test_older_versions_of_any_key_survive_a_kill(
+    key: str, local: LocalTarget, folder: StageFolder, until: Callable[..., Any]
+) -> None:
+    client = Clients(local.start(quiet))["s3"]
+    client.create_bucket(Bucket="kept")
+    client.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Enabled"})
+    until(saved(folder, "kept"))
+    made = [client.put_object(Bucket="kept", Key=key, Body=b"%d" % n)["VersionId"] for n in range(3)]
+    marker = client.delete_object(Bucket="kept", Key=key)["VersionId"]
+    kill(folder, until)
+    client = Clients(local.start(quiet))["s3"]
+    listed = client.list_object_versions(Bucket="kept")
+    assert {one["VersionId"] for one in listed["Versions"]} == set(made)
+    client.delete_object(Bucket="kept", Key=key, VersionId=marker)
+    assert client.get_object(Bucket="kept", Key=key)["Body"].read() == b"2"
+
+
 def test_a_state_that_changes_while_it_is_read_is_read_again() -> None:
     attempts = iter([RuntimeError("dictionary changed size during iteration")] * 3)
 
@@ -175,9 +194,36 @@ def test_a_state_that_changes_while_it_is_read_is_read_again() -> None:
             raise error
         return {"n": 1}
 
-    data = checkpoint._encoded("sqs", get_state)
-    assert data is not None
-    assert json.loads(data)["state"] == {"n": 1}
+    held = checkpoint._held("sqs", get_state)
+    assert held is not None
+    assert held["state"] == {"n": 1}
+
+
+def scoped(value: Any) -> AccountRegionScopedDict:
+    """What services keep their things in, with one thing in it."""
+    made = AccountRegionScopedDict()
+    made["key"] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": {}, "b": [], "c": None, "d": b"bytes", "e": "é", "f": True},
+        list(range(401)),
+        {str(n): {"x": [n]} for n in range(400)},
+        {"few": {"many": {str(n): [] for n in range(201)}}},
+        {"scoped": scoped([{"n": 1}] * 300)},
+    ],
+)
+def test_what_is_encoded_in_pieces_is_what_would_be_encoded_at_once(value: Any) -> None:
+    assert json.loads(b"".join(checkpoint._pieces(value))) == json.loads(checkpoint._json(value))
+
+
+def test_a_long_log_is_encoded_in_many_pieces() -> None:
+    group = {"group": {"streams": {str(n): {"events": ["a line"] * 5} for n in range(10_000)}}}
+    assert max(map(len, checkpoint._pieces(group))) < 50_000
 
 
 def _truncate(folder: StageFolder) -> str:

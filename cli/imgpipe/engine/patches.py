@@ -20,7 +20,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ministack.core import lambda_runtime, responses
-from ministack.services import cloudwatch_logs, dynamodb, lambda_svc, s3, sqs
+from ministack.services import cloudwatch, cloudwatch_logs, dynamodb, lambda_svc, s3, sqs
 from ministack.services.cloudformation import changesets
 
 from imgpipe.errors import ImgpipeError
@@ -154,6 +154,10 @@ def _keys_are_one_file_each() -> None:
 
     s3._plain_path_key = plain
     s3._encoded_key_name = lambda key: f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+    # When it was imported it read the disk under its own names, and took the older versions of such keys for lost.
+    for read in (s3._buckets, s3._object_versions, s3._object_tags, s3._object_acl, s3._object_annotations):
+        read._data.clear()
+    s3._load_persisted_data()
 
 
 saving = threading.local()
@@ -161,7 +165,7 @@ saving = threading.local()
 
 
 def _saving_copies_nothing() -> None:
-    """Copying every row and log line before they are encoded takes longer than encoding them, and nobody is served."""
+    """Copying rows, metrics and log lines before they are encoded takes longer than encoding, and nobody is served."""
 
     class Copier:
         copy = staticmethod(copy.copy)
@@ -170,7 +174,7 @@ def _saving_copies_nothing() -> None:
         def deepcopy(value: Any) -> Any:
             return value if getattr(saving, "now", False) else copy.deepcopy(value)
 
-    cloudwatch_logs.copy = dynamodb.copy = Copier
+    cloudwatch.copy = cloudwatch_logs.copy = dynamodb.copy = Copier
 
 
 def _change_sets_heed_conditions() -> None:

@@ -60,7 +60,7 @@ class _Engine:
         # Only now: ministack looks at its folders and settings when it is imported.
         from ministack import app
 
-        from imgpipe.engine import alarms, metrics, patches
+        from imgpipe.engine import alarms, metrics, patches, retention
         from imgpipe.engine.checkpoint import Checkpoint
         from imgpipe.engine.guard import Guard
 
@@ -68,6 +68,7 @@ class _Engine:
         patches.apply()
         metrics.apply()
         alarms.apply()
+        retention.apply()
         # It was for ministack; a function that inherited it would drop its own lines.
         del os.environ["LOG_LEVEL"]
         # Loading and saving are ours: ministack would go on without what it cannot read, and overwrite it.
@@ -143,7 +144,7 @@ class _Engine:
                 metrics.look_at_queues()
                 alarms.look_at_alarms()
                 metrics.prune()
-                retention.prune_logs()
+                retention.prune()
             except Exception:
                 logging.getLogger("imgpipe.engine").exception("A round of metrics and alarms failed")
             await asyncio.sleep(_ROUND)
