@@ -26,6 +26,8 @@ def pytest_configure() -> None:
         _end()
 
     signal.signal(signal.SIGTERM, end)
+    # A run in the background of a script ignores Ctrl-C, and so would the commands that tests send it to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup() -> None:
