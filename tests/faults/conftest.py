@@ -17,12 +17,14 @@ from imgpipe.aws import Clients
 
 @pytest.fixture(scope="session")
 def _wired(clients: Clients) -> Iterator[tuple[World, Injector]]:
-    with stack(clients) as world, pytest.MonkeyPatch.context() as patch:
-        for name, value in world.environment.items():
-            patch.setenv(name, value)
-        for name in ("telemetry", "process", "handler"):
-            patch.delitem(sys.modules, f"image_pipeline.{name}", raising=False)
-        module = importlib.import_module("image_pipeline.handler")
+    with stack(clients) as world:
+        # The environment counts while the module is imported, and must not stay for the tests that come after.
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in world.environment.items():
+                patch.setenv(name, value)
+            for name in ("telemetry", "process", "handler"):
+                patch.delitem(sys.modules, f"image_pipeline.{name}", raising=False)
+            module = importlib.import_module("image_pipeline.handler")
         module.logger.registered_handler.setStream(StringIO())
         injector = Injector()
         injector.watch(module._queue, module._worker.storage._client, module._worker.catalog._client)
