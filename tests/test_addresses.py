@@ -108,6 +108,7 @@ LINES = (
     "meta sample-12mp.jpg",
     "logs",
     "metrics",
+    "cost",
     "get sample-12mp.jpg --all -o pictures --force",
     "reprocess sample-12mp.jpg",
     "reconcile",

@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "logs": "Read or follow the function's log",
         "status": "Show how the pipeline is doing",
         "metrics": "Show throughput, latency and queues over time",
+        "cost": "Show what a million images cost, and a month of yours",
     },
     "Prepare": {
         "config": "Show the configuration and where each value comes from",
@@ -35,6 +36,22 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 
 COMMANDS: dict[str, str] = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
+
+OTHER_NAMES: dict[str, str] = {
+    **dict.fromkeys(("start", "deploy", "create", "run", "init"), "up"),
+    **dict.fromkeys(("stop", "destroy", "teardown"), "down"),
+    **dict.fromkeys(("put", "send", "add", "cp"), "upload"),
+    **dict.fromkeys(("download", "fetch"), "get"),
+    **dict.fromkeys(("delete", "remove"), "rm"),
+    **dict.fromkeys(("redrive", "retry", "dlq"), "failures"),
+    **dict.fromkeys(("show", "describe", "info"), "meta"),
+    **dict.fromkeys(("list", "images"), "ls"),
+    **dict.fromkeys(("explain", "trace"), "why"),
+    "tail": "logs",
+    "check": "doctor",
+    "price": "cost",
+}
+"""What people look for who know another tool, and what it is called here."""
 
 OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("-t, --target", "NAME", "Where to run: local (default), localstack or aws"),
