@@ -29,7 +29,7 @@ def built(architecture: str) -> LambdaBundle:
 
 
 def cached_below(home: Path) -> Path:
-    """A copy of the cached wheels of both architectures, where IMGPIPE_HOME=`home` looks for them."""
+    """A copy of the cached wheels of both architectures, and of what was compiled, where IMGPIPE_HOME=`home` looks."""
     for architecture in ARCHITECTURES:
         built(architecture)
     with pytest.MonkeyPatch.context() as patch:
@@ -39,6 +39,8 @@ def cached_below(home: Path) -> Path:
         for architecture in ARCHITECTURES:
             folder = f"{architecture}-python{PYTHON}"
             shutil.copytree(source / folder, cache_folder() / folder)
+        for compiled in source.glob("*.bytecode"):
+            shutil.copy(compiled, cache_folder())
         return cache_folder()
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from image_pipeline.attributes import attributes, plain
 from image_pipeline.faults import CommitUnknownError, TransientError, error_code, transient
 from image_pipeline.record import ImageRecord
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 class Catalog:
@@ -49,8 +46,7 @@ class Catalog:
             if record is None:
                 self._client.delete_item(Key={"image_key": {"S": image_key}}, **request)
             else:
-                item = {name: _serialize(value) for name, value in record.to_item().items()}
-                self._client.put_item(Item=item, **request)
+                self._client.put_item(Item=attributes(record.to_item()), **request)
         except ClientError as error:
             if error_code(error) != "ConditionalCheckFailedException":
                 answered = error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
@@ -65,6 +61,4 @@ class Catalog:
 
 
 def _record(item: dict[str, Any] | None) -> ImageRecord | None:
-    if not item:
-        return None
-    return ImageRecord.from_item({name: _deserialize(value) for name, value in item.items()})
+    return ImageRecord.from_item(plain(item)) if item else None

@@ -6,12 +6,11 @@ import os
 import random
 import time
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
-
 from image_pipeline.catalog import Catalog
+from image_pipeline.clients import client
 from image_pipeline.events import ImageEvent, Message, NotAnEventError, images, is_from_queue, messages
 from image_pipeline.faults import TransientError
 from image_pipeline.process import Outcome, Worker
@@ -21,21 +20,10 @@ from image_pipeline.telemetry import emit, logger
 
 settings = Settings.from_environment(os.environ)
 
-_session = botocore.session.get_session()
-
-
-def _client(service: str, *, attempts: int) -> Any:
-    """A client that gives up early: the queue tries again, while a function that times out cannot even say why."""
-    retries = {"mode": "standard", "total_max_attempts": attempts}
-    config = Config(connect_timeout=2, read_timeout=5, retries=retries, max_pool_connections=8)
-    return _session.create_client(service, config=config)
-
-
-_queue = _client("sqs", attempts=1) if settings.queue_url else None
 _worker = Worker(
     settings=settings,
-    storage=Storage(_client("s3", attempts=3), settings),
-    catalog=Catalog(_client("dynamodb", attempts=1), settings.table),
+    storage=Storage(client("s3", attempts=3), settings),
+    catalog=Catalog(client("dynamodb", attempts=1), settings.table),
 )
 _cold = True
 
@@ -151,12 +139,18 @@ def _back_off(receive_count: int) -> int:
     return max(1, round(step * random.uniform(0.75, 1.25)))  # noqa: S311 (jitter, not a secret)
 
 
+@cache
+def _queue() -> Any:
+    """The client of SQS, made for the first message that has to come back: most environments never see one."""
+    return client("sqs", attempts=1)
+
+
 def _set_visibility(message: Message, seconds: int) -> None:
     """Ask SQS to deliver the message again after `seconds`. Best effort: the queue's own timeout stands behind it."""
-    if _queue is None:
+    if settings.queue_url is None:
         return
     try:
-        _queue.change_message_visibility(
+        _queue().change_message_visibility(
             QueueUrl=settings.queue_url,
             ReceiptHandle=message.receipt_handle,
             VisibilityTimeout=min(43_200, seconds),

@@ -18,16 +18,17 @@ from imgpipe.aws import Clients
 @pytest.fixture(scope="session")
 def _wired(clients: Clients) -> Iterator[tuple[World, Injector]]:
     with stack(clients) as world:
-        # The environment counts while the module is imported, and must not stay for the tests that come after.
+        # The environment counts until the clients are made, and must not stay for the tests that come after.
         with pytest.MonkeyPatch.context() as patch:
             for name, value in world.environment.items():
                 patch.setenv(name, value)
             for name in ("telemetry", "process", "handler"):
                 patch.delitem(sys.modules, f"image_pipeline.{name}", raising=False)
             module = importlib.import_module("image_pipeline.handler")
+            clients_of_the_function = (module._queue(), module._worker.storage._client, module._worker.catalog._client)
         module.logger.registered_handler.setStream(StringIO())
         injector = Injector()
-        injector.watch(module._queue, module._worker.storage._client, module._worker.catalog._client)
+        injector.watch(*clients_of_the_function)
 
         def land() -> None:
             injector.land("late")

@@ -24,7 +24,7 @@ ExponentialBackoff.delay_amount = lambda *_: 0
 def work(event: dict[str, Any], at: int | None, side: str) -> Any:
     """Handle the event; never returns from the call at which it is to die."""
     injector = Injector()
-    injector.watch(module._queue, module._worker.storage._client, module._worker.catalog._client)
+    injector.watch(module._queue(), module._worker.storage._client, module._worker.catalog._client)
 
     def die(number: int) -> None:
         if number == at:

@@ -1,4 +1,4 @@
-"""What ships runs with nothing beside it but the four libraries that it names."""
+"""What ships runs with nothing beside it but the libraries that travel with it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from imgpipe.stack.bundle import source_bundle
+from imgpipe.stack.wheels import LIBRARIES
 
-# boto3 and what it needs are in Lambda's Python runtime; the rest travels in the bundle.
-RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
-BUNDLED = ("pillow", "aws-lambda-powertools", "typing-extensions")
 RESIZER = ("cykooz-resizer",)
+OTHERS = tuple(name for name in LIBRARIES if name not in RESIZER)
 
 PROGRAM = """
 import sys
@@ -49,7 +48,7 @@ def installed(folder: Path, distributions: tuple[str, ...]) -> Path:
 def test_the_bundle_runs_on_its_own(tmp_path: Path, resizer: tuple[str, ...]) -> None:
     bundle = tmp_path / "code.zip"
     bundle.write_bytes(source_bundle().data)
-    site = installed(tmp_path / "site", (*RUNTIME, *BUNDLED, *resizer))
+    site = installed(tmp_path / "site", (*OTHERS, *resizer))
     names = ("STACK", "ACCOUNT", "INPUT_BUCKET", "RESIZED_BUCKET", "THUMBNAILS_BUCKET", "TABLE")
     environment = {f"IMGPIPE_{name}": "x" for name in names} | {
         "PATH": os.environ.get("PATH", os.defpath),

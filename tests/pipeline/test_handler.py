@@ -116,9 +116,9 @@ def setting(
     module.logger.registered_handler.setStream(logged)
     setting = Setting(bench, module, lambda: logged.getvalue() + capsys.readouterr().out)
     watched = ("before-parameter-build.sqs.ChangeMessageVisibility", setting.note)
-    module._queue.meta.events.register(*watched)
+    module._queue().meta.events.register(*watched)
     yield setting
-    module._queue.meta.events.unregister(*watched)
+    module._queue().meta.events.unregister(*watched)
     bench.clients["sqs"].purge_queue(QueueUrl=setting.queue_url)
 
 

@@ -46,6 +46,7 @@ def test_the_document_describes_the_file(environment: dict[str, str], tmp_path: 
         "sha256",
         "architecture",
         "python",
+        "compiled_by",
         "imported_by",
         "libraries",
         "without",

@@ -82,6 +82,14 @@ def test_a_library_for_another_platform_is_named(name: str, content: bytes, said
     assert unfit(holding(**{name: content})) == f"{name} {said}"
 
 
+def test_a_library_whose_neighbour_was_left_out_is_named() -> None:
+    name = "PIL/_imaging.cpython-313-aarch64-linux-gnu.so"
+    asking = elf(ARM, b"libjpeg-6dc8d115.so.62.4.0\0libc.so.6\0")
+    neighbour = {"pillow.libs/libjpeg-6dc8d115.so.62.4.0": elf(ARM, b"")}
+    assert unfit(holding(**{name: asking})) == f"{name} needs libjpeg-6dc8d115.so.62.4.0, which is not in the bundle."
+    assert "libjpeg" not in unfit(holding(**{name: asking, "PIL/_a.abi3.so": b""}, **neighbour))
+
+
 @pytest.mark.parametrize("version", ["12.3.0", "9.5.0", "12.99.99"])
 def test_a_pillow_below_the_floor_is_refused(version: str) -> None:
     message = unfit(zipped({"PIL/_version.py": f'__version__ = "{version}"\n'.encode()}))

@@ -39,8 +39,8 @@ def bundle(
 ) -> None:
     """Build the zip that Lambda runs: the function and its libraries, for Lambda's processor and Python.
 
-    The libraries have the versions that are installed here. The same code and versions give the same bytes on every
-    machine. What was built is inspected before it is written.
+    The libraries have the versions that are installed here. Where a Python of the function's version is here, the code
+    is compiled, for quicker cold starts. What was built is inspected before it is written.
     """
     from imgpipe.stack.bundle import lambda_bundle
 
@@ -88,21 +88,26 @@ def _show(console: Console, made: LambdaBundle, path: Path) -> None:
             "sha256": made.sha256,
             "architecture": made.architecture,
             "python": made.python,
+            "compiled_by": made.compiled_by,
             "imported_by": made.imported_by,
             "libraries": [asdict(library) for library in made.libraries],
             "without": list(made.without),
         }
         console.emit(document)
         return
+    compiled: Cell = Span(f"no: no Python {made.python} here; cold starts take twice as long", "warn")
+    if made.compiled_by is not None:
+        compiled = Span(f"yes, by Python {made.compiled_by}", "good")
     imported: Cell = Span(f"not tried: no Python {made.python} on {made.architecture} Linux here", "warn")
     if made.imported_by is not None:
-        imported = Span(f"yes, by Python {made.imported_by} with only boto3 beside it", "good")
+        imported = Span(f"yes, by Python {made.imported_by} with nothing beside it", "good")
     facts: list[tuple[str, Cell]] = [
         ("file", Span(str(path), "name")),
         ("size", f"{len(made.data) / 1e6:.1f} MB, unzipped {made.unzipped / 1e6:.1f} MB"),
         ("sha256", made.sha256),
         ("architecture", made.architecture),
         ("python", made.python),
+        ("compiled", compiled),
         ("imports", imported),
     ]
     console.facts(facts)

@@ -17,11 +17,11 @@ from imgpipe.targets.base import Progress
 
 def code_key(bundle: Bundle) -> str:
     """The key that a bundle is kept under, known before it is there."""
-    return f"{bundle.sha256}.zip"
+    return f"{bundle.name}.zip"
 
 
 def store(clients: Clients, bucket: str, owner: Identity, bundle: Bundle, progress: Progress) -> str:
-    """Put the bundle under its digest unless it is there, making the bucket where needed; the key of the bundle.
+    """Put the bundle under its name unless it is there, making the bucket where needed; the key of the bundle.
 
     Raises ImgpipeError where the bucket belongs to another account.
     """

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
-from importlib.util import find_spec
-from pathlib import Path
 
 from imgpipe.errors import ImgpipeError
+from imgpipe.stack.pythons import Interpreter, installed
 from imgpipe.stack.wheels import MACHINES, NEWEST_GLIBC
 
 LARGEST = 250 * 1024 * 1024
@@ -36,18 +31,17 @@ _TAG = re.compile(r"\.cpython-(\d)(\d+[a-z]*)-(.*)\.so$")
 _EXTENSION = re.compile(r"\.(cpython-[^/]+|abi3)\.so$")
 _GLIBC = re.compile(rb"GLIBC_2\.(\d+)")
 
-_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
-"""Importable names that Lambda's Python has: boto3 and what it needs."""
+_BESIDE = re.compile(rb"\0(lib[\w.+-]+-[0-9a-f]{8}\.so[\d.]*)(?=\0)")
+"""The libraries that came in the same wheel, by the names that its other libraries ask for them."""
 
 _ENVIRONMENT = ("STACK", "ACCOUNT", "INPUT_BUCKET", "RESIZED_BUCKET", "THUMBNAILS_BUCKET", "TABLE")
 """IMGPIPE_… variables without which the handler does not start."""
 
-_WHO = "import json, platform; print(json.dumps([platform.python_version(), platform.machine(), platform.libc_ver()]))"
 _PROGRAM = """
 import sys
 from importlib import import_module
-sys.path[:0] = sys.argv[1:3]
-for name in ("image_pipeline.handler", *sys.argv[3:]):
+sys.path.insert(0, sys.argv[1])
+for name in ("image_pipeline.handler", *sys.argv[2:]):
     import_module(name)
 """
 
@@ -65,16 +59,18 @@ def inspect(data: bytes, architecture: str, python: str) -> str | None:
         if unzipped > LARGEST:
             raise _unfit(f"Unzipped, the bundle has {_megabytes(unzipped)}, and Lambda takes {_megabytes(LARGEST)}.")
         _check_pillow(archive)
+        names = {name.rpartition("/")[2] for name in archive.namelist()}
         for name in archive.namelist():
             content = archive.read(name)
             if _LIBRARY.search(name) or content.startswith(b"\x7fELF"):
                 _check_library(name, content, architecture, python)
+                if missing := sorted({one.decode() for one in _BESIDE.findall(content)} - names):
+                    raise _unfit(f"{name} needs {missing[0]}, which is not in the bundle.")
         interpreter = _interpreter(architecture, python)
         if interpreter is None:
             return None
-        executable, version = interpreter
-        _check_import(archive, executable, python)
-        return version
+        _check_import(archive, interpreter.executable, python)
+        return interpreter.version
 
 
 def _check_pillow(archive: zipfile.ZipFile) -> None:
@@ -109,40 +105,28 @@ def _check_library(name: str, content: bytes, architecture: str, python: str) ->
         raise _unfit(f"{name} needs glibc 2.{newest}; Lambda's runtime has 2.{NEWEST_GLIBC}.")
 
 
-def _interpreter(architecture: str, python: str) -> tuple[str, str] | None:
-    """A Python of this version on such a Linux, and its full version: this one, else one on the path."""
-    if not sys.platform.startswith("linux") or platform.machine() != MACHINES[architecture]:
+def _interpreter(architecture: str, python: str) -> Interpreter | None:
+    """A Python of this version on a Linux like Lambda's."""
+    if not sys.platform.startswith("linux"):
         return None
-    for candidate in (sys.executable, shutil.which(f"python{python}")):
-        if candidate is None:
-            continue
-        try:
-            done = subprocess.run([candidate, "-I", "-c", _WHO], capture_output=True, text=True, timeout=30, check=True)
-            version, machine, (libc, _) = json.loads(done.stdout)
-        except (OSError, subprocess.SubprocessError, ValueError):
-            continue
-        # A Python of another processor may run here, under emulation.
-        if version.startswith(f"{python}.") and machine == MACHINES[architecture] and libc == "glibc":
-            return candidate, version
-    return None
+    # A Python of another processor may run here, under emulation.
+    alike = (one for one in installed(python) if one.machine == MACHINES[architecture] and one.libc == "glibc")
+    return next(alike, None)
 
 
 def _check_import(archive: zipfile.ZipFile, executable: str, python: str) -> None:
-    """Import the handler, and every extension module, from the unpacked zip with only boto3 beside it."""
+    """Import the handler, and every extension module, from the unpacked zip with nothing beside it."""
     extensions = [
         name.split(".")[0].replace("/", ".")
         for name in archive.namelist()
         if re.search(r"\.(cpython-\S+|abi3)\.so$", name)
     ]
     with tempfile.TemporaryDirectory(prefix="imgpipe-bundle-") as folder:
-        task, beside = Path(folder) / "task", Path(folder) / "runtime"
-        archive.extractall(task)
-        beside.mkdir()
-        _lend(_RUNTIME, beside)
+        archive.extractall(folder)
         environment = {f"IMGPIPE_{name}": "inspection" for name in _ENVIRONMENT}
         environment |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "PATH": os.defpath}
         done = subprocess.run(
-            [executable, "-I", "-S", "-B", "-c", _PROGRAM, str(task), str(beside), *extensions],
+            [executable, "-I", "-S", "-B", "-c", _PROGRAM, folder, *extensions],
             env=environment,
             capture_output=True,
             text=True,
@@ -151,16 +135,6 @@ def _check_import(archive: zipfile.ZipFile, executable: str, python: str) -> Non
     if done.returncode != 0:
         cause = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise _unfit(f"Python {python} cannot import image_pipeline.handler from the bundle: {cause}")
-
-
-def _lend(names: Iterable[str], folder: Path) -> None:
-    """Link these modules of this environment into `folder`; they are Python alone, so that any version takes them."""
-    for name in names:
-        spec = find_spec(name)
-        if spec is not None and spec.origin is not None:
-            origin = Path(spec.origin)
-            source = origin.parent if spec.submodule_search_locations else origin
-            (folder / source.name).symlink_to(source)
 
 
 def _megabytes(count: int) -> str:

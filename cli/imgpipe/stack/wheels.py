@@ -26,8 +26,12 @@ from imgpipe.errors import ImgpipeError
 from imgpipe.stack.archive import Entry
 from imgpipe.targets.base import Progress
 
-LIBRARIES = ("pillow", "cykooz-resizer", "aws-lambda-powertools", "typing-extensions")
-"""What the handler imports and Lambda's runtime has not: that has boto3, botocore and what those need."""
+LIBRARIES = (
+    *("pillow", "cykooz-resizer", "aws-lambda-powertools", "typing-extensions"),
+    *("botocore", "urllib3", "jmespath", "python-dateutil", "six"),
+)
+"""What the handler imports, and what that imports. Lambda's runtime has a botocore, too: an older one, with everything
+that AWS offers in it, of which the function would read a megabyte at every cold start."""
 
 NO_WHEEL = {"arm64": ("cykooz-resizer",)}
 """Libraries without a wheel for an architecture; the function runs without them, and Pillow does their work."""
@@ -41,8 +45,17 @@ NEWEST_GLIBC = 34
 _OLDEST_GLIBC = 17
 _METADATA = re.compile(r"^[^/]+\.(dist-info|data)/")
 _TESTS = re.compile(r"(^|/)tests?/")
-# Powertools' HTTP router carries a console in JavaScript: a fifteenth of the zip, and nothing here is a router.
-_ROUTER = "aws_lambda_powertools/event_handler/"
+_UNUSED = re.compile(
+    r"""aws_lambda_powertools/ (event_handler/ | utilities/ (?!__init__|jmespath_utils|typing/))
+    # Formats that the guard never lets through, and the drawing of text.
+    |PIL/ (?! (Avif|Bmp|Gif|Jpeg|Mpo|Png|Ppm|Tiff|WebP)ImagePlugin\.) \w+ImagePlugin\.
+    |PIL/ _imaging (ft|tk) \. | pillow\.libs/ lib (brotli|freetype|harfbuzz|png)
+    |botocore/data/ (?! (_retry|endpoints|partitions|sdk-default-configuration) \.json
+        |(dynamodb|s3|sqs) /[^/]+/ (service-2|endpoint-rule-set-1)\.)
+    |urllib3/contrib/ (emscripten/|pyopenssl\.) | dateutil/zoneinfo/ .+ gz""",
+    re.VERBOSE,
+)
+"""Files that the function has no use for: what is not there takes no time to unpack, and cannot be attacked."""
 
 
 class DamagedError(Exception):
@@ -127,7 +140,7 @@ def _download(requirements: Sequence[str], architecture: str, python: str, cache
         options += ["--abi", abi]
     for platform in (*platforms, f"manylinux2014_{machine}"):
         options += ["--platform", platform]
-    with _workshop(cache) as folder:
+    with workshop(cache) as folder:
         command = [*_pip(), "download", *options, "--dest", str(folder), *requirements]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
@@ -137,7 +150,7 @@ def _download(requirements: Sequence[str], architecture: str, python: str, cache
 
 
 @contextmanager
-def _workshop(cache: Path) -> Iterator[Path]:
+def workshop(cache: Path) -> Iterator[Path]:
     """A folder beside the cached wheels, gone afterwards."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -194,7 +207,7 @@ def read(path: Path) -> tuple[Entry, ...]:
         with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
             record = _record(archive)
             found = tuple(
-                Entry(info.filename, archive.read(info), _deflated(raw, info))
+                Entry(info.filename, archive.read(info), deflated(raw, info))
                 for info in archive.infolist()
                 if not info.is_dir() and _is_needed(info.filename)
             )
@@ -222,13 +235,13 @@ def _digest(data: bytes) -> str:
 def _is_needed(path: str) -> bool:
     return not (
         path.endswith((".pyi", ".pyc", "/py.typed"))
-        or path.startswith(_ROUTER)
+        or _UNUSED.match(path)
         or _METADATA.match(path)
         or _TESTS.search(path)
     )
 
 
-def _deflated(raw: BinaryIO, info: zipfile.ZipInfo) -> bytes | None:
+def deflated(raw: BinaryIO, info: zipfile.ZipInfo) -> bytes | None:
     """The raw deflate stream of a file in a wheel; None where it is stored, or packed in another way."""
     if info.compress_type != zipfile.ZIP_DEFLATED:
         return None
