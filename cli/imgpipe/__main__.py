@@ -1,7 +1,11 @@
 """The entry: answers --version and --help at once, and leaves the rest to imgpipe.app."""
 
+import gc
 import os
 import sys
+
+_PATIENCE = 200_000
+"""Objects between two looks for unreachable ones: what start-up makes stays, and looking it over is a quarter of it."""
 
 
 def main() -> int:
@@ -27,9 +31,12 @@ def _run(arguments: list[str]) -> int:
 
         sys.stdout.write(page())
         return 0
+    gc.set_threshold(_PATIENCE)
     from imgpipe.app import run
 
-    return run(arguments)
+    status = run(arguments)
+    gc.freeze()  # nor is anything looked over that goes with the process
+    return status
 
 
 def _reader_left() -> int:

@@ -15,8 +15,6 @@ from imgpipe import __version__, help
 from imgpipe.commands.base import GIVEN, GLOBALS
 from imgpipe.console import Console
 from imgpipe.errors import ExitStatus, ImgpipeError
-from imgpipe.failures import explain
-from imgpipe.hints import reaching
 
 COMPLETE = "_IMGPIPE_COMPLETE"
 """Set by the shell functions of --install-completion; the answer is then for the shell."""
@@ -38,7 +36,11 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in options:
             console.traceback()
+        from imgpipe.failures import explain
+
         failure = explain(error)
+    from imgpipe.hints import reaching
+
     failure.hint = reaching(meta.get(GIVEN, {}), failure.hint)
     console.error(failure)
     return int(failure.status)
@@ -104,8 +106,8 @@ class Commands(core.TyperGroup):
         if args and args[0] not in help.COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            close = get_close_matches(args[0], help.COMMANDS, n=1)
-            guess = f" Did you mean {close[0]}?" if close else ""
+            close = get_close_matches(args[0], (*help.COMMANDS, *help.OTHER_NAMES), n=1)
+            guess = f" Did you mean {help.OTHER_NAMES.get(close[0], close[0])}?" if close else ""
             raise UsageError(f"There is no command {args[0]!r}.{guess}", ctx)
         return super().resolve_command(ctx, args)
 

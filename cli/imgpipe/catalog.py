@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import heapq
 import itertools
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from image_pipeline.attributes import plain
 from image_pipeline.record import SHARDS, ImageRecord, Status
 from imgpipe.aws import Clients
 from imgpipe.errors import ImgpipeError, usage
 
 LOOK_BACK = 31
 """Days that a listing of a large table goes back before it offers a token to look further."""
+
+SMALL = 500
+"""Images that are read at once rather than day by day: as many as cost no more than two days without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,26 +175,31 @@ class _Walk:
         for number in itertools.count():
             if day < last:
                 break
-            # Two days satisfy most listings of a busy pipeline. A quiet one may be small enough to read at once.
-            if number == 2 and (rest := self._rest(day + timedelta(days=1))) is not None:
-                yield from rest
-                return
+            # One call for a table that is small. In a large one two days satisfy most listings, if it is a busy one.
+            if number in (0, 2):
+                rest = self._rest(day + timedelta(days=1), None if number else SMALL)
+                if rest is not None:
+                    yield from rest
+                    return
             yield from self._merged("by_day", "uploaded_at", day.isoformat())
             day -= timedelta(days=1)
         if not query.since:
             self.stopped_at = (day + timedelta(days=1)).isoformat()
 
-    def _rest(self, end: date) -> list[tuple[_Place, Entry]] | None:
-        """Everything wanted from before `end`, if one page of the index shows it all; else None."""
-        answer = self._client.scan(TableName=self._table, IndexName="by_day")
+    def _rest(self, end: date, limit: int | None) -> list[tuple[_Place, Entry]] | None:
+        """Everything wanted from before `end`, if one page of the index, of `limit` images, shows it all; else None."""
+        page = {"Limit": limit} if limit else {}
+        answer = self._client.scan(TableName=self._table, IndexName="by_day", **page)
         if "LastEvaluatedKey" in answer:
             return None
-        items = [item for item in map(_plain, answer["Items"]) if item["uploaded_at"] < end.isoformat()]
+        items = [item for item in map(plain, answer["Items"]) if item["uploaded_at"] < end.isoformat()]
         found = (((item["uploaded_at"], item["image_key"]), _entry(item)) for item in items)
         since = self._query.since or ""
         return sorted((one for one in found if self._wants(*one) and one[0][0] >= since), key=_place, reverse=True)
 
     def _merged(self, index: str, time: str, value: str) -> Iterator[tuple[_Place, Entry]]:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(SHARDS) as pool:
             shards = list(pool.map(lambda shard: self._shard(index, time, f"{value}#{shard}"), range(SHARDS)))
         yield from (one for one in heapq.merge(*shards, key=_place, reverse=True) if self._wants(*one))
@@ -224,7 +230,7 @@ def _place(found: tuple[_Place, Entry]) -> _Place:
 
 def _ordered(pages: Iterable[Mapping[str, Any]], time: str) -> Iterator[tuple[_Place, Entry]]:
     """The entries of one partition; those of one instant, which DynamoDB leaves in any order, by their keys."""
-    items = (_plain(item) for page in pages for item in page["Items"])
+    items = (plain(item) for page in pages for item in page["Items"])
     for _, instant in itertools.groupby(items, key=lambda item: item[time]):
         for item in sorted(instant, key=lambda item: str(item["image_key"]), reverse=True):
             yield (item[time], item["image_key"]), _entry(item)
@@ -244,23 +250,22 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def _record(item: Mapping[str, Any]) -> ImageRecord:
-    return ImageRecord.from_item(_plain(item))
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    from boto3.dynamodb.types import TypeDeserializer
-
-    deserialize = TypeDeserializer().deserialize
-    return {name: deserialize(value) for name, value in item.items()}
+    return ImageRecord.from_item(plain(item))
 
 
 def _encode(query: Query, after: _Place | None) -> str:
+    import base64
+    import json
+
     asked = {name: value for name, value in asdict(query).items() if value}
     text = json.dumps([asked, after], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _decode(token: str) -> tuple[Query, _Place | None]:
+    import base64
+    import json
+
     try:
         asked, after = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         return Query(**asked), (str(after[0]), str(after[1])) if after else None

@@ -12,7 +12,6 @@ from imgpipe import configfile
 from imgpipe.configfile import TARGETS, Entry
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
 from imgpipe.hints import FLAGS
-from imgpipe.stack.parameters import PARAMETERS
 
 FILE = configfile.FILE
 
@@ -62,7 +61,11 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path) 
     (exit 4) for what cannot be a region of AWS.
     """
     found = configfile.find(directory, _home_folder(environ))
-    file = configfile.read(found) if found else None
+    file = None
+    if found:
+        from imgpipe.configreader import read
+
+        file = read(found)
     sources = _Sources(flags, environ, dict(file.top) if file else {})
     stage = _stage(sources)
     if file:
@@ -221,6 +224,10 @@ def _endpoint(sources: _Sources) -> str | None:
 
 
 def _parameters(entries: Mapping[str, Entry]) -> dict[str, str]:
+    if not entries:
+        return {}
+    from imgpipe.stack.parameters import PARAMETERS
+
     said = {one.name: one.text(entries[one.place].value) for one in PARAMETERS if one.place in entries}
     if configfile.recipe(entries):
         said["Renditions"] = configfile.recipe_json(entries)

@@ -68,6 +68,32 @@ def test_version(process: Run) -> None:
         assert process(*arguments).out == f"imgpipe {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("uplaod", "upload"),
+        ("statsu", "status"),
+        ("start", "up"),
+        ("dowload", "get"),
+        ("delete", "rm"),
+        ("tail", "logs"),
+    ],
+)
+def test_a_command_that_is_called_otherwise_here_is_found_by_a_typo_or_another_tool_s_name(
+    imgpipe: Run, typed: str, meant: str
+) -> None:
+    assert imgpipe(typed).err.startswith(f"error: There is no command '{typed}'. Did you mean {meant}?\n")
+
+
+def test_a_word_that_is_like_no_command_gets_no_guess(imgpipe: Run) -> None:
+    assert imgpipe("zebra").err.startswith("error: There is no command 'zebra'.\n")
+
+
+def test_every_other_name_leads_to_a_command() -> None:
+    assert set(help.OTHER_NAMES.values()) <= help.COMMANDS.keys()
+    assert not help.OTHER_NAMES.keys() & help.COMMANDS.keys()
+
+
 MISUSE = {
     "a missing file": (["upload", "nowhere.jpg"], 2, "no_such_file"),
     "a folder without images": (["upload", "texts"], 2, "no_images"),

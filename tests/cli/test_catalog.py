@@ -80,6 +80,12 @@ def listed(clients: Clients, table: str, query: Query, limit: int) -> list[str]:
     return keys
 
 
+@pytest.fixture(params=[catalog.SMALL, 1], ids=["read at once", "day by day"])
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is small, and then one that is not."""
+    monkeypatch.setattr(catalog, "SMALL", request.param)
+
+
 def test_a_row_comes_back_as_the_record_that_was_put(clients: Clients, table: str) -> None:
     put(clients, table, record("a", failed=True))
     assert catalog.row(clients, table, "a") == record("a", failed=True)
@@ -124,6 +130,7 @@ def test_a_table_that_stays_busy_is_not_asked_for_ever(monkeypatch: pytest.Monke
     assert busy.asked < 20
 
 
+@pytest.mark.usefixtures("small")
 def test_images_are_listed_newest_first_over_days_and_shards(clients: Clients, table: str) -> None:
     records = [record(f"{hours:03}", ago=timedelta(hours=hours)) for hours in range(0, 100, 7)]
     put(clients, table, *reversed(records))
@@ -132,11 +139,13 @@ def test_images_are_listed_newest_first_over_days_and_shards(clients: Clients, t
     assert listed(clients, table, Query(), 4) == expected
 
 
+@pytest.mark.usefixtures("small")
 def test_images_of_one_second_are_each_on_one_page(clients: Clients, table: str) -> None:
     put(clients, table, *(record(f"{n:02}") for n in range(23)))
     assert listed(clients, table, Query(), 5) == [f"{n:02}" for n in reversed(range(23))]
 
 
+@pytest.mark.usefixtures("small")
 def test_a_token_stays_good_while_images_come_and_go(clients: Clients, table: str) -> None:
     put(clients, table, *(record(f"{n}", ago=timedelta(minutes=n)) for n in range(1, 7)))
     page = catalog.page(clients, table, Query(), 3)
@@ -148,6 +157,7 @@ def test_a_token_stays_good_while_images_come_and_go(clients: Clients, table: st
     assert rest.next is None
 
 
+@pytest.mark.usefixtures("small")
 def test_a_small_table_is_shown_to_its_end(clients: Clients, table: str) -> None:
     put(clients, table, record("new"), record("old", ago=timedelta(days=400)))
     assert catalog.page(clients, table, Query(), 10).next is None
@@ -166,6 +176,7 @@ def test_in_a_large_table_what_is_older_is_tokens_away(
     assert [entry.image_key for entry in second.entries] == ["old"]
 
 
+@pytest.mark.usefixtures("small")
 def test_filters_narrow_and_a_token_remembers_them(clients: Clients, table: str) -> None:
     put(
         clients,

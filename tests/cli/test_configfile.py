@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgpipe.config import load
-from imgpipe.configfile import find, read
+from imgpipe.configfile import find
+from imgpipe.configreader import read
 from imgpipe.errors import ExitStatus, ImgpipeError
 from imgpipe.stack.parameters import PARAMETERS, Matching, OneOf, Parameter, Switch, Whole
 from imgpipe.starter import toml

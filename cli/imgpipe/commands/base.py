@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from imgpipe import config, targets
 from imgpipe.console import Console, Span
 from imgpipe.errors import ExitStatus, ImgpipeError, not_up
-from imgpipe.hints import reaching
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -38,6 +38,8 @@ class Invocation:
     @classmethod
     def of(cls, ctx: typer.Context) -> Invocation:
         """The invocation that the options, the environment and imgpipe.toml make."""
+        from imgpipe import config, targets
+
         given = ctx.meta.get(GLOBALS, {})
         console = Console(json="json" in given, quiet="quiet" in given, verbose="verbose" in given)
         flags = {name: value for name, value in given.items() if isinstance(value, str)}
@@ -78,6 +80,18 @@ class Invocation:
             raise not_up(f"There is no stack for the stage {self.config.stage}.", self.command("up"))
         return clients, view.outputs
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around a question by a name that follows from the stage; not_up where nothing has it for want of a stack."""
+        try:
+            yield
+        except Exception as error:
+            from imgpipe.stack.waiting import error_code
+
+            if error_code(error) == "ResourceNotFoundException":
+                self.open()
+            raise
+
     def _named(self, clients: Clients) -> Clients:
         """On AWS, every command says where it is about to look or to act."""
         if self.config.target == "aws" and not self.console.json:
@@ -87,6 +101,20 @@ class Invocation:
                 self.console.note(Span(self.target.place, "strong"))
         return clients
 
+    def agree(self, question: str, declined: str, hint: str = "add --yes", by_name: str = "") -> None:
+        """Go on only if somebody agrees, by typing `by_name` where that is given.
+
+        Raises `refused` (exit 6): with `declined` where the answer is no, with `hint` where there is nobody to ask.
+        """
+        console = self.console
+        answer = console.confirm_by_name(question, by_name) if by_name else console.confirm(question)
+        if answer is None:
+            raise ImgpipeError("refused", f"{question} There is nobody to ask.", hint, ExitStatus.REFUSED)
+        if not answer:
+            raise ImgpipeError("refused", declined, status=ExitStatus.REFUSED)
+
     def command(self, text: str) -> str:
         """A command to type that reaches the same pipeline as this one."""
+        from imgpipe.hints import reaching
+
         return reaching(self.config.given, f"imgpipe {text}")

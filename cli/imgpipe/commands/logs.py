@@ -11,12 +11,9 @@ import typer
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Console, Piece, Span
 from imgpipe.errors import ExitStatus
-from imgpipe.failures import explain
 
 if TYPE_CHECKING:
-    from imgpipe.aws import Clients
     from imgpipe.logs import Line
-    from imgpipe.stack.names import StackOutputs
 
 EXAMPLES = """
 imgpipe logs -f
@@ -46,19 +43,20 @@ def logs(
     Lines, one event on each.
     """
     from imgpipe import logs as core
+    from imgpipe.stack.names import log_group
 
     invocation = Invocation.of(ctx)
     console = invocation.console
     start = core.parse_since(since or ("1d" if key else "1h"), datetime.now(UTC))
-    clients, names = invocation.open()
+    clients = invocation.open()[0] if follow else invocation.clients()
     selection = core.Selection(key=key, errors=errors, plumbing=console.verbose)
-    fetch = core.fetcher(clients, names.log_group)
+    fetch = core.fetcher(clients, log_group(invocation.config.stage))
     begin = int(start.timestamp() * 1000)
     lines = core.follow(fetch, begin, trouble=_trouble(invocation)) if follow else core.read(fetch, begin)
     wanted = selection.of(lines)
     moment = f"{start.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if key is not None and not follow:
-        wanted = _or_unknown(wanted, invocation, clients, names, key, moment)
+    if not follow:
+        wanted = _or_missing(wanted, invocation, key, moment)
     if console.json and not follow:
         console.emit({"events": [line.to_json() for line in wanted]})
         return
@@ -79,18 +77,19 @@ def logs(
         console.note(f"No such lines since {moment}; --since looks further back.")
 
 
-def _or_unknown(
-    wanted: Iterator[Line], invocation: Invocation, clients: Clients, names: StackOutputs, key: str, moment: str
-) -> Iterator[Line]:
-    """The same lines; raises unknown_key where there are none because there is no such image."""
+def _or_missing(wanted: Iterator[Line], invocation: Invocation, key: str | None, moment: str) -> Iterator[Line]:
+    """The same lines; where there are none for want of a stack or of the image, raises not_up or unknown_key."""
+    if (first := next(wanted, None)) is not None:
+        yield first
+        yield from wanted
+        return
+    clients, names = invocation.open()
+    if key is None:
+        return
     from imgpipe import catalog
     from imgpipe.commands.missing import missing
 
-    first = next(wanted, None)
-    if first is not None:
-        yield first
-        yield from wanted
-    elif catalog.row(clients, names.table, key) is None:
+    if catalog.row(clients, names.table, key) is None:
         error = missing(invocation, clients, names, key)
         if error.code == "unknown_key":
             # One that was deleted before may have left its lines.
@@ -104,6 +103,8 @@ def _trouble(invocation: Invocation) -> Callable[[Exception], None]:
 
     def tell(error: Exception) -> None:
         nonlocal said
+        from imgpipe.failures import explain
+
         invocation.target.connect()
         failure = explain(error)
         if failure.message != said:

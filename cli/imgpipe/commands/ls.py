@@ -45,13 +45,15 @@ def ls(
     status, time, size, format, user and key, separated by tabs.
     """
     from imgpipe import catalog
+    from imgpipe.stack.names import table_name
 
     invocation = Invocation.of(ctx)
     query = _query(user, day, since, failed, prefix)
     if next_ and query != catalog.Query():
         raise usage("--next goes on with the listing it came from, so it takes no filters.", "imgpipe ls --next TOKEN")
-    clients, names = invocation.open()
-    page = catalog.page(clients, names.table, query, limit, next_)
+    clients = invocation.clients()
+    with invocation.reading():
+        page = catalog.page(clients, table_name(invocation.config.stage), query, limit, next_)
     console = invocation.console
     if console.json:
         console.emit({"images": [asdict(entry) for entry in page.entries], "next": page.next})
@@ -84,7 +86,6 @@ def fitting(rows: Sequence[Sequence[Cell]], width: int) -> list[int]:
 
 def _query(user: str | None, day: str | None, since: str | None, failed: bool, prefix: str) -> Query:
     from imgpipe.catalog import Query
-    from imgpipe.logs import parse_since
 
     if user is not None and failed:
         raise usage("--user and --failed do not go together.", "imgpipe ls --failed --json | jq")
@@ -95,6 +96,8 @@ def _query(user: str | None, day: str | None, since: str | None, failed: bool, p
         first = _day(day)
         begin, until = first.isoformat(), (first + timedelta(days=1)).isoformat()
     elif since is not None:
+        from imgpipe.logs import parse_since
+
         begin = parse_since(since, datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return Query(user=user, failed=failed, since=begin, until=until, prefix=prefix)
 

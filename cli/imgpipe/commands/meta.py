@@ -25,14 +25,16 @@ def meta(ctx: typer.Context, key: Annotated[str, typer.Argument(help="The image'
     With --json, exactly its record in the table.
     """
     from imgpipe import catalog
+    from imgpipe.stack.names import table_name
 
     invocation = Invocation.of(ctx)
-    clients, names = invocation.open()
-    record = catalog.row(clients, names.table, key)
+    clients = invocation.clients()
+    with invocation.reading():
+        record = catalog.row(clients, table_name(invocation.config.stage), key)
     if record is None:
         from imgpipe.commands.missing import missing
 
-        raise missing(invocation, clients, names, key)
+        raise missing(invocation, *invocation.open(), key)
     if invocation.console.json:
         invocation.console.emit(record.to_json())
     else:

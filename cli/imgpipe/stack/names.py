@@ -31,6 +31,16 @@ def stack_name(stage: str) -> str:
     return PREFIX + validate_stage(stage)
 
 
+def table_name(stage: str) -> str:
+    """The name of the stage's table."""
+    return f"{stack_name(stage)}-images"
+
+
+def log_group(stage: str) -> str:
+    """The name of the function's log group."""
+    return f"/aws/lambda/{stack_name(stage)}-process"
+
+
 def artifact_bucket(account: str, region: str) -> str:
     """The bucket for code, shared by every stage of an account and region."""
     return f"{PREFIX}artifacts-{account}-{region}"
@@ -75,12 +85,12 @@ class Names:
             input_bucket=f"{stack}-input-images-{place}",
             resized_bucket=f"{stack}-resized-images-{place}",
             thumbnails_bucket=f"{stack}-thumbnails-{place}",
-            table=f"{stack}-images",
+            table=table_name(stage),
             function=f"{stack}-process",
             jobs_queue=f"{stack}-jobs",
             dead_letter_queue=f"{stack}-dlq",
             topic=f"{stack}-alarms",
-            log_group=f"/aws/lambda/{stack}-process",
+            log_group=log_group(stage),
             artifact_bucket=artifact_bucket(account, region),
         )
 
