@@ -326,6 +326,13 @@ def webp_claiming(width: int = 13376, height: int = 13376) -> bytes:
     return small[:21] + struct.pack("<I", bits) + small[25:]
 
 
+def animated_webp_claiming(width: int, height: int) -> bytes:
+    """A valid WebP of two small frames on a canvas of that size."""
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    small = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    return small[:24] + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little") + small[30:]
+
+
 def many_scans(scans: int = 2000, side: int = 4000) -> bytes:
     """A small progressive JPEG of many pixels whose last scan, a refinement, is repeated."""
     file = saved(Image.new("L", (side, side), 99), "JPEG", progressive=True)
@@ -395,7 +402,7 @@ BAD: dict[str, Bad] = {
     "34-byte WebP of 178 MP": Bad(webp_claiming, Refusal.TOO_MANY_PIXELS),
     "13376² PNG": Bad(lambda: png(13376, 13376, colour=6), Refusal.TOO_MANY_PIXELS),
     "thin PNG, 65500 wide": Bad(lambda: png(65500, 20), Refusal.TOO_MANY_PIXELS),
-    "WebP over its memory": Bad(lambda: webp_claiming(7000, 7000), Refusal.TOO_MANY_PIXELS),
+    "animated WebP over its memory": Bad(lambda: animated_webp_claiming(7000, 7000), Refusal.TOO_MANY_PIXELS),
     "JPEG of 178 MP": Bad(lambda: _resized_header(13376, 13376), Refusal.TOO_MANY_PIXELS),
     "GIF frame beyond its canvas": Bad(lambda: _wide_frame(), Refusal.TOO_MANY_PIXELS),
     "JPEG of 2000 scans": Bad(many_scans, Refusal.TOO_MANY_SCANS),

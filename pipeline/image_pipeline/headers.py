@@ -34,7 +34,8 @@ _Frame = tuple[int, int, int, bytes]
 class Header:
     """One file's headers. `bytes_per_pixel` is the memory that decoding takes, for each pixel as stored.
 
-    `ends_early` is set when the file's own structure reaches beyond its last byte.
+    `ends_early` is set when the file's own structure reaches beyond its last byte, `one_pass` when it can be
+    decoded line by line, of bytes that come piece by piece.
     """
 
     width: int
@@ -43,6 +44,7 @@ class Header:
     frames: int = 1
     scans: int = 1
     ends_early: bool = False
+    one_pass: bool = False
 
 
 def read_header(form: str, data: bytes, max_scans: int) -> Header:
@@ -129,6 +131,7 @@ def _jpeg_header(data: bytes, frame: _Frame | None, scan: int, max_scans: int) -
         height=height,
         bytes_per_pixel=4.3 + coefficients,
         scans=_count_scans(data, scan, max_scans) if several else 1,
+        one_pass=code in (0xC0, 0xC1) and not several,  # libjpeg cannot wait in the midst of arithmetic codes
     )
 
 
@@ -243,8 +246,24 @@ def _webp(data: bytes) -> Header:
     else:
         raise RefusedError(Refusal.METADATA_TOO_LARGE, f"It has more than {MAX_BLOCKS:,} chunks.")
     ends_early = _little(data, 4, 4) + 8 > len(data) or position > len(data) + 1
+    animated = frames > 0 or (kind == b"VP8X" and bool(data[20] & 2))
+    return Header(
+        width=width,
+        height=height,
+        bytes_per_pixel=_webp_memory(animated),
+        frames=max(1, frames),
+        ends_early=ends_early,
+    )
+
+
+def _webp_memory(animated: bool) -> float:
+    if not animated:
+        from image_pipeline.webp import is_here
+
+        if is_here():
+            return 10  # one buffer, and a lossless picture as libwebp keeps it
     # Pillow decodes onto a canvas, keeps the previous canvas, and copies the result twice.
-    return Header(width=width, height=height, bytes_per_pixel=17, frames=max(1, frames), ends_early=ends_early)
+    return 17
 
 
 def boxes_end_early(data: bytes) -> bool:

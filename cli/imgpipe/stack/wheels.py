@@ -27,7 +27,7 @@ from imgpipe.stack.archive import Entry
 from imgpipe.targets.base import Progress
 
 LIBRARIES = (
-    *("pillow", "cykooz-resizer", "aws-lambda-powertools", "typing-extensions"),
+    *("pillow", "cykooz-resizer", "isal", "aws-lambda-powertools", "typing-extensions"),
     *("botocore", "urllib3", "jmespath", "python-dateutil", "six"),
 )
 """What the handler imports, and what that imports. Lambda's runtime has a botocore, too: an older one, with everything
