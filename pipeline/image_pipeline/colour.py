@@ -49,6 +49,12 @@ class Colour:
         # A grey picture may carry an RGB profile: its curves apply to all three channels alike.
         return image.convert("RGB") if image.mode == "L" and self.embed and self.embed.space == "RGB " else image
 
+    def mean_of(self, image: Image.Image) -> str:
+        """The mean of what is visible of an output, in sRGB, as #rrggbb; white where nothing is."""
+        mean = image.resize((1, 1), Image.Resampling.BOX).convert("RGBA")
+        red, green, blue, alpha = mean.tobytes()
+        return "#{:02x}{:02x}{:02x}".format(*self.in_srgb((red, green, blue))) if alpha else "#ffffff"
+
     def in_srgb(self, colour: tuple[int, int, int]) -> tuple[int, int, int]:
         """A colour of an output in sRGB, 0 to 255 each."""
         if not self.embed:

@@ -1,14 +1,15 @@
 """Bytes to pixels, once: the first frame, at the smallest scale that serves, in a mode that can be resized.
 
 Pillow's file classes are used directly, one per sniffed format: no other decoder ever sees the bytes, and only the
-plugin that is needed is imported.
+plugin that is needed is imported. Where Pillow's own way from the file to the pixels is a slow one, another is taken
+once its class has read the headers.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
@@ -16,9 +17,12 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
+from image_pipeline.faults import TransientError
 from image_pipeline.guard import Sniffed
 from image_pipeline.record import Refusal, RefusedError
 from image_pipeline.resize import premultiply
+from image_pipeline.scans import ends_orderly, without_last_refinement
+from image_pipeline.stream import BLOCK, Arriving
 
 _PLUGINS = {
     "jpeg": (__name__, "_JpegFile"),
@@ -79,12 +83,26 @@ def decode(data: bytes, sniffed: Sniffed, wanted: tuple[int, int]) -> Decoded:
             return _decode(sniffed, bare, wanted)
 
 
+def decode_arriving(head: bytes, arriving: Arriving, sniffed: Sniffed, wanted: tuple[int, int]) -> Decoded:
+    """As `decode`, of a one_pass picture whose first bytes are `head`, while the others come.
+
+    All bytes have come when it returns or raises RefusedError: then the file was looked at as a whole once more, for
+    what the decoder says of a damaged file depends on how much of it has come.
+    """
+    with suppress(RefusedError), refusing(sniffed.ends_early):
+        decoded = _decode(sniffed, head, wanted, arriving)
+        if ends_orderly(arriving.last_read(), arriving.read):
+            arriving.finish()
+            return decoded
+    return decode(arriving.whole(), sniffed, wanted)
+
+
 def _open(form: str, data: bytes) -> Any:
     module, name = _PLUGINS[form]
     return getattr(import_module(module), name)(BytesIO(data))
 
 
-def _decode(sniffed: Sniffed, data: bytes, wanted: tuple[int, int]) -> Decoded:
+def _decode(sniffed: Sniffed, data: bytes, wanted: tuple[int, int], arriving: Arriving | None = None) -> Decoded:
     image = _open(sniffed.format, data)
     width, height = image.size
     if (width, height) != (sniffed.width, sniffed.height):
@@ -92,16 +110,45 @@ def _decode(sniffed: Sniffed, data: bytes, wanted: tuple[int, int]) -> Decoded:
         raise RefusedError(Refusal.CORRUPT, f"It is {width} × {height} to one reader and not to another.")
     mode, scale = image.mode, 1
     if sniffed.format == "jpeg":
-        image.draft(None, wanted)
-        scale = image.decoderconfig[0]
-        image.decodermaxblock = len(data)  # one block: the whole file is in memory already
+        scale = _draft(image, data, wanted, arriving)
+    exif, icc = image.info.get("exif"), image.info.get("icc_profile")
+    if (plain := _without_load(sniffed.format, image, data, wanted)) is not None:
+        return Decoded(plain, plain.size, mode, exif, icc, "")
     image.load()
+    # Whatever stands behind the pixels is known only now.
     exif, icc = image.info.get("exif"), image.info.get("icc_profile")
     plain, note = _plain(image)
     # The pixels without the file: Pillow's AVIF encoder would go through all frames of the file, and stay at the last.
     plain = plain._new(plain.im)
     plain.info = {}
     return Decoded(plain, (width / scale, height / scale), mode, exif, icc, note)
+
+
+def _without_load(form: str, image: Any, data: bytes, wanted: tuple[int, int]) -> Image.Image | None:
+    """The pixels as L, RGB or RGBa, where there is a faster way to them than Pillow's; they cover `wanted`."""
+    if form == "png":
+        from image_pipeline.png import decode_png
+
+        return decode_png(image, data, wanted)
+    if form == "webp":
+        from image_pipeline.webp import decode_still
+
+        still = decode_still(data, image.size, wanted)
+        return premultiply(still) if still is not None and still.mode == "RGBA" else still
+    return None
+
+
+def _draft(image: Any, data: bytes, wanted: tuple[int, int], arriving: Arriving | None) -> int:
+    """Have a JPEG decoded at 1/1, 1/2, 1/4 or 1/8, the least that covers `wanted`; returns the divisor."""
+    image.draft(None, wanted)
+    scale: int = image.decoderconfig[0]
+    if arriving is not None:
+        image.fp, image.decodermaxblock = arriving, BLOCK
+        return scale
+    image.decodermaxblock = len(data)  # one block: the whole file is in memory already
+    if scale >= 4 and "progressive" in image.info:
+        image.fp = BytesIO(without_last_refinement(data))
+    return scale
 
 
 def _plain(image: Any) -> tuple[Image.Image, str]:
@@ -164,10 +211,10 @@ def _without_metadata(data: bytes) -> bytes:
 
 @contextmanager
 def refusing(ends_early: bool) -> Iterator[None]:
-    """Whatever a decoder raises inside becomes a RefusedError; only running out of memory passes."""
+    """Whatever a decoder raises inside becomes a RefusedError; running out of memory passes, and so do lost bytes."""
     try:
         yield
-    except (RefusedError, MemoryError):
+    except (RefusedError, TransientError, MemoryError):
         raise
     except Exception as error:
         # Decoders raise SyntaxError, RuntimeError, struct.error, ZeroDivisionError and more, all for bad bytes.

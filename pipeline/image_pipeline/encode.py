@@ -78,6 +78,8 @@ def encode(image: Image.Image, form: str, *, icc: bytes | None = None, grey: boo
         options = {"quality": 60, "speed": 9}
     if icc:
         options["icc_profile"] = icc
+    # The pixels alone: nothing that the image carries is written, and its other formats may be written meanwhile.
+    image = image._new(image.im)
     image.info = {}
     file = BytesIO()
     image.save(file, form.upper(), **options)

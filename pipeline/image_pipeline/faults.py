@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 
 class TransientError(Exception):
@@ -19,6 +21,9 @@ class CommitUnknownError(TransientError):
 @contextmanager
 def transient(operation: str) -> Iterator[None]:
     """Turn whatever botocore raises inside into a TransientError that names the operation and the cause."""
+    # Imported here because what decodes a picture knows these exceptions, and no AWS.
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
     try:
         yield
     except ClientError as error:

@@ -8,6 +8,10 @@ from image_pipeline.headers import Header, boxes_end_early, check_tiff, read_hea
 from image_pipeline.record import Refusal, RefusedError
 from image_pipeline.settings import INPUT_FORMATS, Limits, Recipe
 from image_pipeline.sniff import describe, image_format
+from image_pipeline.stream import Arriving
+
+_HEAD = 65_536
+"""Bytes that most photographs' headers fit in, with a preview and a profile."""
 
 _PLUGIN_MEMORY = {"avif": 10, "tiff": 8, "bmp": 4}
 """Bytes per pixel, measured, for the formats whose size Pillow's plugin reads without decoding."""
@@ -18,6 +22,7 @@ class Sniffed:
     """A picture that may be decoded. `format` is one of settings.INPUT_FORMATS; the size is as stored.
 
     `ends_early` says that the file's structure reaches beyond its last byte: should decoding fail, that is why.
+    `one_pass` says that it can be decoded while its bytes arrive.
     """
 
     format: str
@@ -25,6 +30,7 @@ class Sniffed:
     height: int
     frames: int = 1
     ends_early: bool = False
+    one_pass: bool = False
 
 
 def inspect(data: bytes, recipe: Recipe) -> Sniffed:
@@ -46,7 +52,28 @@ def inspect(data: bytes, recipe: Recipe) -> Sniffed:
     check_size(form, header.width, header.height, header.bytes_per_pixel, recipe.limits)
     if header.scans > recipe.limits.max_scans:
         raise RefusedError(Refusal.TOO_MANY_SCANS, f"At most {recipe.limits.max_scans}.")
-    return Sniffed(form, header.width, header.height, header.frames, header.ends_early)
+    return Sniffed(form, header.width, header.height, header.frames, header.ends_early, header.one_pass)
+
+
+def inspect_arriving(arriving: Arriving, recipe: Recipe) -> tuple[Sniffed, bytes]:
+    """Check a file as `inspect` does; returns its first bytes where it can be decoded `one_pass`, else all of them.
+
+    Raises RefusedError once the last byte has come, and TransientError where it does not.
+    """
+    head = arriving.head(_HEAD)
+    while image_format(head) == "jpeg" and len(head) < arriving.size:
+        try:
+            sniffed = inspect(head, recipe)
+        except RefusedError as refused:
+            if refused.code is not Refusal.TRUNCATED:
+                break
+            head = arriving.head(2 * len(head))
+            continue
+        if sniffed.one_pass:
+            return sniffed, head
+        break
+    data = arriving.whole()
+    return inspect(data, recipe), data
 
 
 def _supported(data: bytes, recipe: Recipe) -> str:

@@ -12,16 +12,16 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from urllib.parse import unquote
 
 from image_pipeline.catalog import Catalog
 from image_pipeline.events import ImageEvent
 from image_pipeline.faults import CommitUnknownError, TransientError
 from image_pipeline.record import Failure, ImageRecord, Output, Refusal, RefusedError, Status
-from image_pipeline.renditions import render
+from image_pipeline.renditions import render_stream
 from image_pipeline.settings import Settings
 from image_pipeline.storage import Served, Storage, iso
+from image_pipeline.stream import Arriving
 from image_pipeline.telemetry import logger
 
 MOST_ROUNDS = 8
@@ -138,21 +138,25 @@ class Worker:
         return served.is_in(row) and row.recipe == self.settings.recipe.digest and not overruled
 
     def _make(self, served: Served, event: ImageEvent, started: float) -> ImageRecord:
-        """The record of what is served, its outputs written; FAILED when the image is refused."""
+        """The record of what is served, its outputs written; FAILED when the image is refused.
+
+        Of the timings, `get` is all that S3 was waited for; decoding goes on meanwhile, and is counted apart.
+        """
         recipe = self.settings.recipe
-        timings: dict[str, int] = {}
+        asked = _since(started)
+        arriving: Arriving | None = None
         try:
-            data = served.read(recipe.limits.max_bytes)
-            timings["get"] = _since(started)
-            rendered = render(data, recipe)
+            arriving = served.arriving(recipe.limits.max_bytes)
+            rendered = render_stream(arriving, recipe)
         except RefusedError as refused:
             if refused.__cause__ is not None:
                 logger.info("Refused, for the decoder said %r", refused.__cause__)
+            timings = {"get": asked + round(1000 * arriving.waited)} if arriving else {}
             timings["total"] = _since(started)
             return replace(self._failed(served, event, refused.code, refused.reason), timings_ms=timings)
         finally:
             served.close()
-        timings.update(rendered.timings_ms)
+        timings = {"get": asked + round(1000 * arriving.waited), **rendered.timings_ms}
         putting = time.perf_counter()
         attempt = secrets.token_hex(6)
         place = self.storage.place
@@ -180,7 +184,7 @@ class Worker:
             height=rendered.height,
             mode=rendered.mode,
             frames=rendered.frames,
-            sha256=sha256(data).hexdigest(),
+            sha256=arriving.sha256,
             renditions=tuple(output for output, _ in made if output is not thumbnail),
             thumbnail=thumbnail,
             exif=rendered.exif,

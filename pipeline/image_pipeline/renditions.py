@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
 from PIL import Image
 
 from image_pipeline.colour import Colour, interpret
-from image_pipeline.decode import Decoded, decode, refusing
+from image_pipeline.decode import Decoded, decode, decode_arriving, refusing
 from image_pipeline.encode import CONTENT_TYPES, EXTENSIONS, GREY_MODES, encode, output_format
 from image_pipeline.geometry import Size, centre_square, covering, covers, inside
-from image_pipeline.guard import Sniffed, inspect
+from image_pipeline.guard import Sniffed, inspect, inspect_arriving
 from image_pipeline.metadata import exif_facts
 from image_pipeline.resize import lanczos, unmultiply
 from image_pipeline.settings import Recipe, RenditionSpec
+from image_pipeline.stream import Arriving
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,7 +48,8 @@ class Picture:
 class Rendered:
     """What is known of an image, and all its pictures. `width` and `height` are as displayed; `mode` is Pillow's.
 
-    `timings_ms` holds decode, resize and encode, in whole milliseconds.
+    `timings_ms` holds decode, without the wait for bytes, resize, and encode, as far as it went on after that, in whole
+    milliseconds.
     """
 
     format: str
@@ -71,24 +74,66 @@ def render(data: bytes, recipe: Recipe) -> Rendered:
     """
     # Whatever goes wrong while a stranger's bytes are read is the fault of the bytes: no retry would mend it.
     with refusing(ends_early=False):
-        sniffed = inspect(data, recipe)
-        stored = (sniffed.width, sniffed.height)
-        specs = [spec for spec in _all_specs(recipe) if max(stored) >= spec.min_side]
-        started = perf_counter()
-        decoded = decode(data, sniffed, _wanted(stored, specs))
-        exif = exif_facts(data if sniffed.format == "tiff" else decoded.exif)
-        # Pillow turns a TIFF upright as it loads it.
-        orientation = 1 if sniffed.format == "tiff" else int(exif.get("orientation", 1))
-        colour = interpret(decoded.icc, decoded.image.mode)
-    decoded_at = perf_counter()
-    chain = _Chain(decoded, stored, colour, orientation)
-    # From the largest to the smallest, so that each is made from the one before.
-    images = {spec: chain.image(spec) for spec in sorted(specs, key=lambda spec: _needed(stored, spec), reverse=True)}
-    smallest = min(images.values(), key=lambda one: one.width * one.height, default=None) or chain.image(_SPECK)
-    dominant = _mean_colour(smallest, colour)
-    resized_at = perf_counter()
+        look = _look(inspect(data, recipe), data, recipe)
+    return _make(look, recipe)
+
+
+def render_stream(arriving: Arriving, recipe: Recipe) -> Rendered:
+    """As `render`, of bytes that are still arriving: they are decoded as they come, where they can be.
+
+    All bytes have come when it returns, and when it raises RefusedError: there is no verdict on a part of a file.
+    Raises TransientError where they do not come.
+    """
+    with refusing(ends_early=False):
+        look = _look(*inspect_arriving(arriving, recipe), recipe, arriving)
+    return _make(look, recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was read from one file, and the pictures to make of it. `decode_ms` is without the time that bytes took."""
+
+    sniffed: Sniffed
+    decoded: Decoded
+    exif: dict[str, str | int]
+    orientation: int
+    colour: Colour
+    specs: list[RenditionSpec]
+    decode_ms: int
+
+
+def _look(sniffed: Sniffed, data: bytes, recipe: Recipe, arriving: Arriving | None = None) -> _Look:
+    started, waited = perf_counter(), arriving.waited if arriving else 0
+    stored = (sniffed.width, sniffed.height)
+    specs = [spec for spec in _all_specs(recipe) if max(stored) >= spec.min_side]
+    wanted = _wanted(stored, specs)
+    if arriving is None or arriving.size == len(data):
+        decoded = decode(data, sniffed, wanted)
+    else:
+        decoded = decode_arriving(data, arriving, sniffed, wanted)
+    exif = exif_facts(data if sniffed.format == "tiff" else decoded.exif)
+    # Pillow turns a TIFF upright as it loads it.
+    orientation = 1 if sniffed.format == "tiff" else int(exif.get("orientation", 1))
+    colour = interpret(decoded.icc, decoded.image.mode)
+    waited = arriving.waited - waited if arriving else 0
+    return _Look(sniffed, decoded, exif, orientation, colour, specs, _milliseconds(started, perf_counter() - waited))
+
+
+def _make(look: _Look, recipe: Recipe) -> Rendered:
+    sniffed, decoded, colour = look.sniffed, look.decoded, look.colour
+    stored = (sniffed.width, sniffed.height)
+    started = perf_counter()
+    chain = _Chain(decoded, stored, colour, look.orientation)
     encoder = _Encoder(sniffed, decoded.mode, colour)
-    pictures = {spec: encoder.picture(spec, image) for spec, image in images.items()}
+    images: dict[RenditionSpec, Image.Image] = {}
+    # From the largest to the smallest, so that each is made from the one before; which is encoded meanwhile.
+    for spec in sorted(look.specs, key=lambda spec: _needed(stored, spec), reverse=True):
+        images[spec] = chain.image(spec)
+        encoder.begin(spec, images[spec])
+    smallest = min(images.values(), key=_area, default=None) or chain.image(_SPECK)
+    dominant = colour.mean_of(smallest)
+    resized_at = perf_counter()
+    pictures = encoder.pictures()
     encoded_at = perf_counter()
     notes = (decoded.note, colour.note, *_frame_notes(sniffed), *encoder.notes, *_size_notes(recipe, chain.size))
     return Rendered(
@@ -98,17 +143,21 @@ def render(data: bytes, recipe: Recipe) -> Rendered:
         height=chain.size[1],
         mode=decoded.mode,
         frames=sniffed.frames,
-        exif=exif,
+        exif=look.exif,
         dominant_colour=dominant,
         notes=tuple(note for note in notes if note),
         renditions=tuple(pictures[spec] for spec in recipe.renditions if spec in pictures),
         thumbnail=pictures.get(recipe.thumbnail) if recipe.thumbnail else None,
         timings_ms={
-            "decode": round(1000 * (decoded_at - started)),
-            "resize": round(1000 * (resized_at - decoded_at)),
-            "encode": round(1000 * (encoded_at - resized_at)),
+            "decode": look.decode_ms,
+            "resize": _milliseconds(started, resized_at),
+            "encode": _milliseconds(resized_at, encoded_at),
         },
     )
+
+
+def _milliseconds(started: float, ended: float) -> int:
+    return round(1000 * (ended - started))
 
 
 _SPECK = RenditionSpec(name="", box=16)
@@ -133,7 +182,10 @@ def _wanted(size: Size, specs: list[RenditionSpec]) -> Size:
 
 
 class _Chain:
-    """Makes upright pictures of decreasing size, each from the smallest one so far that is large enough."""
+    """Makes upright pictures of decreasing size, each from the smallest one so far that is at least twice as large.
+
+    Where none is, from the largest: a short step adds its own blur to that of the steps before.
+    """
 
     def __init__(self, decoded: Decoded, stored: Size, colour: Colour, orientation: int) -> None:
         self.size: Size = (stored[1], stored[0]) if orientation >= 5 else stored
@@ -145,7 +197,7 @@ class _Chain:
     def image(self, spec: RenditionSpec) -> Image.Image:
         """The picture of `spec`, as L, RGB or RGBa."""
         needed = _needed(self.size, spec)
-        source = min((one for size, one in self._made.items() if covers(size, needed)), key=_area, default=None)
+        source = self._source(needed)
         if spec.fit == "cover":
             square = (spec.box, spec.box)
             if source:
@@ -154,6 +206,12 @@ class _Chain:
         if needed not in self._made:
             self._made[needed] = lanczos(source, needed) if source else self._first(needed)
         return self._made[needed]
+
+    def _source(self, needed: Size) -> Image.Image | None:
+        """The picture to make one of size `needed` from; None where only the decoded one serves."""
+        large = {size: one for size, one in self._made.items() if covers(size, needed)}
+        ample = [one for size, one in large.items() if covers(size, (2 * needed[0], 2 * needed[1]))]
+        return min(ample, key=_area) if ample else max(large.values(), key=_area, default=None)
 
     def _first(self, size: Size) -> Image.Image:
         """The whole picture at `size` from the decoded pixels, which lie as they were stored."""
@@ -175,16 +233,25 @@ class _Chain:
         return image if turn is None else image.transpose(turn)
 
 
+_pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="encode")
+"""The largest picture takes one of them as long as all others take the other."""
+
+
 class _Encoder:
-    """Writes pictures, the same pixels in the same format once; `notes` says what the format cost them."""
+    """Writes pictures beside what else goes on, the same pixels in the same format once.
+
+    `notes` says what the format cost them.
+    """
 
     def __init__(self, sniffed: Sniffed, mode: str, colour: Colour) -> None:
         self.notes: list[str] = []
         self._source, self._mode = sniffed.format, mode
         self._icc = colour.embed.clean if colour.embed else None
-        self._files: dict[tuple[int, str], bytes] = {}
+        self._files: dict[tuple[int, str], Future[bytes]] = {}
+        self._begun: list[tuple[RenditionSpec, Size, str, Future[bytes]]] = []
 
-    def picture(self, spec: RenditionSpec, image: Image.Image) -> Picture:
+    def begin(self, spec: RenditionSpec, image: Image.Image) -> None:
+        """Start to write one picture; its pixels may be read meanwhile, and must not change."""
         form = output_format(spec.format, self._source, self._mode)
         if spec.format == "keep" and form != self._source:
             self._note(f"{self._source.upper()} is written as {form.upper()}.")
@@ -193,10 +260,15 @@ class _Encoder:
         place = (id(image), form)
         if place not in self._files:
             grey = self._mode in GREY_MODES
-            self._files[place] = encode(image, form, icc=self._icc, grey=grey)
-        return Picture(
-            spec.name, image.width, image.height, form, CONTENT_TYPES[form], EXTENSIONS[form], self._files[place]
-        )
+            self._files[place] = _pool.submit(encode, image, form, icc=self._icc, grey=grey)
+        self._begun.append((spec, image.size, form, self._files[place]))
+
+    def pictures(self) -> dict[RenditionSpec, Picture]:
+        """All that were begun, once they are written."""
+        return {
+            spec: Picture(spec.name, *size, form, CONTENT_TYPES[form], EXTENSIONS[form], file.result())
+            for spec, size, form, file in self._begun
+        }
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -205,13 +277,6 @@ class _Encoder:
 
 def _area(image: Image.Image) -> int:
     return image.width * image.height
-
-
-def _mean_colour(image: Image.Image, colour: Colour) -> str:
-    """The mean of what is visible of `image`, in sRGB, as #rrggbb; white where nothing is."""
-    mean = image.resize((1, 1), Image.Resampling.BOX).convert("RGBA")
-    red, green, blue, alpha = mean.tobytes()
-    return "#{:02x}{:02x}{:02x}".format(*colour.in_srgb((red, green, blue))) if alpha else "#ffffff"
 
 
 def _frame_notes(sniffed: Sniffed) -> Iterator[str]:

@@ -15,6 +15,7 @@ from image_pipeline.faults import TransientError, error_code, transient
 from image_pipeline.record import ImageRecord, Output, Refusal, RefusedError, Source
 from image_pipeline.renditions import Picture
 from image_pipeline.settings import Settings
+from image_pipeline.stream import Arriving
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 # Archived, or encrypted with a key that only the customer holds: nothing that a permission could mend.
@@ -47,18 +48,22 @@ class Served:
             return record.failure is not None and record.failure.code is Refusal.FORBIDDEN
         return record.uploaded_at == self.uploaded_at
 
-    def read(self, most: int) -> bytes:
-        """The bytes; raises RefusedError where there are more than `most`, TransientError where they break off."""
+    def arriving(self, most: int) -> Arriving:
+        """The bytes as they come, none of them read yet; raises RefusedError where there are more than `most`.
+
+        Reading raises TransientError where the connection breaks off or stalls, or S3's checksum is not theirs.
+        """
         if self.refusal is not None:
             raise self.refusal
         size = self.source.bytes or 0
         if size > most:
             raise RefusedError(Refusal.TOO_LARGE, f"It has {size:,} bytes, and at most {most:,} are allowed.")
+        return Arriving(self._read, size)
+
+    def _read(self, most: int) -> bytes:
         with transient("Reading the object"):
-            data: bytes = self.body.read()
-        if len(data) != size:
-            raise TransientError(f"Reading the object failed: {len(data)} of {size} bytes came")
-        return data
+            block: bytes = self.body.read(most)
+        return block
 
     def close(self) -> None:
         """Drop the connection when the bytes were not wanted."""

@@ -343,8 +343,15 @@ render({}, Recipe())
 
 @needs_proc
 def test_the_largest_webp_stays_within_the_memory_it_is_granted() -> None:
-    """The format whose decoder takes most, at nearly the pixels that the default limits let in."""
-    assert peak_memory(RENDER.format("pictures.webp_claiming(6400, 6400)")) < 850_000_000
+    """The format whose decoders take most, at nearly the pixels that the default limits let in."""
+    assert peak_memory(RENDER.format("pictures.animated_webp_claiming(6400, 6400)")) < 850_000_000
+    assert peak_memory(RENDER.format("pictures.webp_claiming(8000, 6200)")) < 600_000_000
+
+
+@needs_proc
+def test_a_large_png_is_never_in_memory_at_full_size() -> None:
+    """50 MP would be 200 MB of pixels; Python, Pillow, one band and the picture at its final width are what is left."""
+    assert peak_memory(RENDER.format("pictures.png(10_000, 5_000, colour=2)")) < 130_000_000
 
 
 @needs_proc

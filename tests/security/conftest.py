@@ -86,7 +86,7 @@ def module(place: Place, keys: dict[str, str]) -> Iterator[ModuleType]:
 def life(place: Place, module: ModuleType) -> Iterator[Lives]:
     """A new image, every call of the handler noted."""
     life = Lives(place, module)
-    clients = [module._queue, module._worker.storage._client, module._worker.catalog._client]
+    clients = [module._queue(), module._worker.storage._client, module._worker.catalog._client]
     for client in clients:
         client.meta.events.register("after-call", life.note)
     yield life

@@ -10,13 +10,15 @@ import resource
 import signal
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 from boto3.dynamodb.types import TypeSerializer
 
 from image_pipeline.record import ImageRecord, RefusedError, Source, Status
-from image_pipeline.renditions import Rendered, render
+from image_pipeline.renditions import Rendered, render, render_stream
 from image_pipeline.settings import INPUT_FORMATS, Recipe, RenditionSpec
+from image_pipeline.stream import Arriving
 
 MEMORY = 1 << 30
 CPU_SECONDS = 20
@@ -37,7 +39,7 @@ EVERYTHING = replace(
 def verdict(data: bytes) -> str:
     """What becomes of one file: READY, the code of its refusal, or a sentence about a defect of the pipeline."""
     try:
-        rendered = render(data, EVERYTHING)
+        rendered = render_stream(Arriving(BytesIO(data).read, len(data)), EVERYTHING)
     except RefusedError as refused:
         return refused.code.value
     except MemoryError:
