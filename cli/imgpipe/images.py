@@ -25,7 +25,8 @@ State = Literal["ready", "failed", "timed_out", "deleted", "not_sent", "sent"]
 _PLAIN = "".join(chr(n) for n in range(0x20, 0x7F) if chr(n) != "%")
 # A worker that may still be at it when the row says "crashed" has at most the function's timeout left.
 _CRASH_GRACE = 60.0
-_SHORTEST_PAUSE, _LONGEST_PAUSE, _PAUSE_PER_IMAGE = 0.03, 1.0, 0.002
+# Seconds. What an image waits for the next look is at most a quarter of the time it took.
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _GROWTH, _PAUSE_PER_IMAGE = 0.02, 1.0, 1.25, 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Upload:
                     for result in waiting.poll():
                         moved = True
                         yield result
-                    pause = _SHORTEST_PAUSE if moved else min(pause * 1.5, _LONGEST_PAUSE)
+                    pause = _SHORTEST_PAUSE if moved else min(pause * _GROWTH, _LONGEST_PAUSE)
                     # Looking costs both sides something for each key, and the images are made meanwhile.
                     look_at = time.monotonic() + pause + len(waiting.pending) * _PAUSE_PER_IMAGE
                 if moved:
@@ -259,7 +260,7 @@ def wait_until_gone(clients: Clients, table: str, keys: Sequence[str], timeout: 
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
 def _put(s3: Any, bucket: str, item: Item, user: str) -> Sent:

@@ -211,6 +211,27 @@ def test_no_two_keys_share_a_file_on_any_system(monkeypatch: pytest.MonkeyPatch,
     assert max(map(len, names)) < 255
 
 
+def test_a_new_object_is_there_only_with_its_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _restored(monkeypatch, s3, "_atomic_write", "_persist_object")
+    monkeypatch.setattr(s3, "DATA_DIR", str(tmp_path))
+    assert "_atomic_write(fpath, data)" in inspect.getsource(s3._persist_object)
+    patches._objects_are_whole_or_not_there()
+    seen: list[set[str]] = []
+    replace = Path.replace
+
+    def noting(path: Path, target: str) -> Path:
+        seen.append({one.name for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".tmp"})
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", noting)
+    s3._persist_object("bucket", "photo.jpg", {"body": b"bytes", "version_id": "v1", "size": 5})
+
+    assert seen == [{"photo.jpg.meta.json"}]
+    [path] = tmp_path.rglob("photo.jpg")
+    assert path.read_bytes() == b"bytes"
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
 def test_only_the_saver_reads_without_copying(monkeypatch: pytest.MonkeyPatch) -> None:
     _restored(monkeypatch, dynamodb, "copy")
     _restored(monkeypatch, cloudwatch_logs, "copy")

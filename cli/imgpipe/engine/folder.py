@@ -166,7 +166,7 @@ def _unusable(path: Path, error: OSError) -> ImgpipeError:
     return ImgpipeError(
         "state_unusable",
         f"The state of the engine cannot be kept in {path}: {reason}.",
-        "IMGPIPE_HOME=<a folder you can write to> imgpipe up",
+        "IMGPIPE_HOME=FOLDER imgpipe up, with a folder that you can write to",
     )
 
 

@@ -24,6 +24,9 @@ CHALLENGE_HEADER = "x-imgpipe-challenge"
 
 _LOOPBACK = re.compile(r"(?:127\.0\.0\.1|(?:[a-z0-9._-]+\.)?localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
+_ASKED = (b"host", b"origin", b"sec-fetch-site", b"user-agent")
+"""The headers that decide. The others of a request, a dozen of them, are not even decoded."""
+
 
 def proof(token: str, challenge: str) -> str:
     """What only the engine that was given `token` can answer to `challenge`."""
@@ -37,19 +40,20 @@ def refusal(scope: Scope) -> str | None:
     request without them (a plain `<img>` has no Origin, but it has Sec-Fetch-Site) nor false ones. "none" is the
     address bar, but also a link that was clicked in a mail: a browser may look, never change anything.
     """
-    values: dict[str, list[str]] = {}
+    values: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
-        values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip())
-    hosts = values.get("host", [])
+        if (known := name.lower()) in _ASKED:
+            values.setdefault(known, []).append(value.decode("latin-1").strip())
+    hosts = values.get(b"host", [])
     if len(hosts) != 1 or not _LOOPBACK.fullmatch(hosts[0]):
         return "The engine answers to localhost only: the Host header names another machine."
-    if "origin" in values:
+    if b"origin" in values:
         return "The engine does not serve web pages: the request carries an Origin."
-    sites = values.get("sec-fetch-site", [])
+    sites = values.get(b"sec-fetch-site", [])
     if any(site.lower() != "none" for site in sites):
         return "The engine does not serve web pages: the request was made by one."
     # Browsers of before 2023 have no Sec-Fetch-Site, but all of them go by this name.
-    browser = bool(sites) or any(agent.startswith("Mozilla/") for agent in values.get("user-agent", []))
+    browser = bool(sites) or any(agent.startswith("Mozilla/") for agent in values.get(b"user-agent", []))
     if browser and not _only_looks(scope):
         return "The engine takes orders from programs: a browser may look at objects, no more."
     return None

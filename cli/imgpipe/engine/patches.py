@@ -17,13 +17,17 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ministack.core import lambda_runtime, responses
 from ministack.services import cloudwatch, cloudwatch_logs, dynamodb, lambda_svc, s3, sqs
-from ministack.services.cloudformation import changesets
 
+from imgpipe.engine.later import postponed
 from imgpipe.errors import ImgpipeError
+
+with postponed():
+    from ministack.services.cloudformation import changesets
 
 PINNED = "1.5.33"
 
@@ -47,6 +51,7 @@ def apply() -> None:
     _log_events_can_be_paged()
     _versions_of_any_key_can_be_listed()
     _keys_are_one_file_each()
+    _objects_are_whole_or_not_there()
     _saving_copies_nothing()
     _change_sets_heed_conditions()
 
@@ -158,6 +163,37 @@ def _keys_are_one_file_each() -> None:
     for read in (s3._buckets, s3._object_versions, s3._object_tags, s3._object_acl, s3._object_annotations):
         read._data.clear()
     s3._load_persisted_data()
+
+
+_UNFINISHED = ".new.tmp"  # no key's file ends like this, and nothing that does is read
+
+
+def _objects_are_whole_or_not_there() -> None:
+    """The bytes were in place before the file that tells their version: a kill in between left an object without one.
+
+    The other way round a new object is not there yet, as nobody was told that it is.
+    """
+    write, persist = s3._atomic_write, s3._persist_object
+    here = threading.local()
+
+    def bytes_last(path: str, data: bytes, *, text: bool = False) -> None:
+        ready: list[str] | None = getattr(here, "ready", None)
+        if text or ready is None:
+            write(path, data, text=text)
+            return
+        write(f"{path}{_UNFINISHED}", data)
+        ready.append(path)
+
+    def persisted(bucket: str, key: str, obj: Any) -> None:
+        here.ready = []
+        try:
+            persist(bucket, key, obj)
+            for path in here.ready:
+                Path(f"{path}{_UNFINISHED}").replace(path)
+        finally:
+            del here.ready
+
+    s3._atomic_write, s3._persist_object = bytes_last, persisted
 
 
 saving = threading.local()

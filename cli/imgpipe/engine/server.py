@@ -60,12 +60,13 @@ class _Engine:
         # Only now: ministack looks at its folders and settings when it is imported.
         from ministack import app
 
-        from imgpipe.engine import alarms, metrics, patches, retention
+        from imgpipe.engine import alarms, metrics, patches, retention, speed
         from imgpipe.engine.checkpoint import Checkpoint
         from imgpipe.engine.guard import Guard
 
         patches.check_version()
         patches.apply()
+        speed.apply()
         metrics.apply()
         alarms.apply()
         retention.apply()
@@ -81,34 +82,24 @@ class _Engine:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Load what was saved, serve, save. Ends the process when it is told to stop."""
-        from hypercorn.asyncio import serve
-        from hypercorn.config import Config
-
         from imgpipe.engine import state
 
-        stop = asyncio.Event()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, stop.set)
         await self._start_ministack()
         state.load(self._folder.saved)
         # Also proves that the state can be written, before anyone relies on it.
         await self._checkpoint.save()
-
-        async def until_told() -> None:
-            ready()
-            self._saving = asyncio.create_task(self._checkpoint.run())
-            self._watching = asyncio.create_task(self._watch())
-            await stop.wait()
-            await self._end()
-
-        config = Config()
-        config.bind = [f"fd://{self._listener.detach()}"]
-        config.keep_alive_timeout = 75
-        config.loglevel = "WARNING"
-        await serve(self._serve_one, config, shutdown_trigger=until_told)
+        await loop.create_server(_protocol(self._guard), sock=self._listener)
+        ready()
+        self._saving = asyncio.create_task(self._checkpoint.run())
+        self._watching = asyncio.create_task(self._watch())
+        await stop.wait()
+        await self._end()
 
     async def _start_ministack(self) -> None:
-        """Run ministack's own start, which raises here: hypercorn would serve without it."""
+        """Run ministack's own start, which raises here: a server would go on without it."""
         from ministack import app
 
         started = asyncio.Event()
@@ -126,14 +117,6 @@ class _Engine:
         done, _ = await asyncio.wait({self._ministack, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-
-    async def _serve_one(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for step in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{step}.complete"})
-        else:
-            await self._guard(scope, receive, send)
 
     async def _watch(self) -> NoReturn:
         """What AWS does without being asked: measure, compare with the alarms, forget what is old."""
@@ -157,7 +140,7 @@ class _Engine:
         return time.monotonic_ns() if running else self._guard.requests
 
     async def _end(self) -> NoReturn:
-        """Save, and take every worker along. hypercorn would wait for idle connections first."""
+        """Save, and take every worker along. Idle connections are not waited for."""
         from ministack.core import lambda_runtime
         from ministack.services import lambda_svc
 
@@ -176,6 +159,30 @@ class _Engine:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGTERM)
         os._exit(0)
+
+
+def _protocol(application: Any) -> Callable[[], asyncio.Protocol]:
+    """Makes the HTTP side of each connection.
+
+    Without uvicorn's Server: that takes the signals, and wakes the process ten times a second as long as it lives.
+    """
+    from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    from uvicorn.server import ServerState
+
+    config = Config(
+        application,
+        http=HttpToolsProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # a request is what it says on this machine, whatever X-Forwarded-For claims
+        timeout_keep_alive=75,
+    )
+    config.load()
+    connections = ServerState()
+    return lambda: HttpToolsProtocol(config, connections, {})
 
 
 if __name__ == "__main__":

@@ -161,6 +161,8 @@ def _launch(folder: StageFolder, stage: str, listener: socket.socket, region: st
             text=True,
         )
     _children.append(child)
+    import botocore.session  # noqa: F401 - whoever starts an engine calls it: this takes as long as its start
+
     try:
         said = _hear(child)
         if "error" in said:
