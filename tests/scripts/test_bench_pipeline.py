@@ -1,0 +1,68 @@
+"""The benchmark of the pipeline: photos really go through, and both sides do the same work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The program's modules, importable as they are under ./scripts/bench."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "scripts"))
+    from benchmarks import harness, localstack, pipeline, stage, targets, traffic
+
+    return SimpleNamespace(
+        harness=harness, localstack=localstack, pipeline=pipeline, stage=stage, targets=targets, traffic=traffic
+    )
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    from imgpipe.sample import sample_photo
+
+    return sample_photo(0.05)
+
+
+def test_photos_go_through_one_by_one_and_at_once(bench: SimpleNamespace, tmp_path: Path, photo: bytes) -> None:
+    with bench.stage.standing(tmp_path) as stage:
+        stage.imgpipe("up")
+        latency = bench.traffic.one_at_a_time(stage, photo, 2)
+        bursts = [bench.traffic.burst(stage, photo, 4, str(first), queue_first=first) for first in (True, False)]
+        alone = bench.traffic.in_process(tmp_path, photo, 4)
+        ups = {"cold": [1.0], "again": [0.5], "down": [1.0]}
+        part = bench.pipeline._part(latency, *bursts, [alone], ups, [], [])
+
+    assert len(latency.handler) == len(latency.visible) == 2
+    assert all(one.photos == 4 and one.rate > 0 for one in bursts)
+    assert alone.rate > 0
+    assert alone.cpu_ms > 0
+    assert {one.target for one in part.ratios} == {"burst/in-process", "latency/handler"} <= set(bench.targets.TARGETS)
+    assert not (tmp_path / "pipeline").exists(), "nothing is left of the stage"
+
+
+def test_without_a_localstack_there_is_a_reason(
+    bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("IMGPIPE_TEST_ENDPOINT", raising=False)
+    monkeypatch.setattr(bench.localstack, "_docker", lambda: False)
+    options = bench.harness.Options(quick=True, folder=tmp_path, progress=lambda _: None)
+    ratios, [missing] = bench.localstack.against_localstack(1.0, options)
+    assert ratios == []
+    assert "IMGPIPE_TEST_ENDPOINT" in missing
+
+
+def test_a_localstack_that_runs_counts_with_the_seconds_of_its_start(
+    bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IMGPIPE_TEST_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(bench.localstack, "_stack", lambda *_: 6.0)
+    options = bench.harness.Options(quick=True, folder=tmp_path, progress=lambda _: None)
+    for start, value in (("", 0.25), ("9", 0.1)):
+        monkeypatch.setenv("IMGPIPE_LOCALSTACK_START_SECONDS", start)
+        [ratio], missing = bench.localstack.against_localstack(1.5, options)
+        assert ratio.value == pytest.approx(value)
+        assert missing == []
