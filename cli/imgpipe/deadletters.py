@@ -12,6 +12,7 @@ from image_pipeline.events import Message, NotAnEventError
 from image_pipeline.record import ImageRecord
 from imgpipe import catalog
 from imgpipe.aws import Clients
+from imgpipe.queues import depths
 from imgpipe.stack.names import StackOutputs
 
 HIDDEN = 300
@@ -169,7 +170,7 @@ class Listing:
 
 def listing(clients: Clients, names: StackOutputs, limit: int) -> Listing:
     """At most `limit` failed images, newest first, and as many dead letters."""
-    count = depth(clients, names)
+    count = depths(clients, names.dead_letter_queue_url).total
     letters: list[DeadLetter] = []
     with Look(clients, names) as look:
         for batch in look.batches():
@@ -224,13 +225,6 @@ def in_words(letter: DeadLetter, record: ImageRecord | None) -> Dead:
         receives=letter.receives,
         excerpt=letter.excerpt if letter.fault else None,
     )
-
-
-def depth(clients: Clients, names: StackOutputs) -> int:
-    """About how many messages the dead-letter queue holds, those that somebody looks at included."""
-    wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = clients["sqs"].get_queue_attributes(QueueUrl=names.dead_letter_queue_url, AttributeNames=wanted)
-    return sum(int(answer["Attributes"][name]) for name in wanted)
 
 
 def iso(moment: datetime) -> str:

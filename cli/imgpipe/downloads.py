@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +13,8 @@ from typing import BinaryIO
 from image_pipeline.record import ImageRecord, Output
 from imgpipe.aws import Clients
 from imgpipe.errors import ExitStatus, ImgpipeError
+from imgpipe.files import replacing
+from imgpipe.hints import typed
 
 ORIGINAL, THUMBNAIL = "original", "thumbnail"
 """The names of two pieces that every recipe has; no rendition may take them."""
@@ -55,7 +55,7 @@ def rendition(record: ImageRecord, name: str) -> Piece:
         return _made(record, wanted)
     made = ", ".join(piece.name for piece in made_of(record))
     why = f"{record.image_key} has {made}" if made else f"nothing was made of {record.image_key}"
-    hint = f"imgpipe meta {shlex.quote(record.image_key)}"
+    hint = f"imgpipe meta {typed(record.image_key)}"
     raise ImgpipeError("no_such_rendition", f"There is no rendition {name}: {why}.", hint)
 
 
@@ -126,14 +126,8 @@ def stream(clients: Clients, piece: Piece) -> Iterator[bytes]:
 def write(clients: Clients, piece: Piece, path: Path) -> int:
     """Write a piece to `path` and return its size in bytes; a failure leaves no half file behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{secrets.token_hex(6)}.part")
-    try:
-        with part.open("xb") as file:
-            size = copy(clients, piece, file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return size
+    with replacing(path) as file:
+        return copy(clients, piece, file)
 
 
 def copy(clients: Clients, piece: Piece, file: BinaryIO) -> int:

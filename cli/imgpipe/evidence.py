@@ -9,6 +9,7 @@ from typing import Any
 from image_pipeline.record import ImageRecord
 from imgpipe import catalog, deadletters, images, logs
 from imgpipe.aws import Clients
+from imgpipe.queues import depths
 from imgpipe.stack.names import StackOutputs
 from imgpipe.why import Facts, Version
 
@@ -24,7 +25,7 @@ def gather(clients: Clients, names: StackOutputs, key: str, now: datetime, since
     """
     served = images.serves(clients, names.input_bucket, key)
     versions = tuple(_versions(clients, names.input_bucket, key))
-    waiting, in_flight = _jobs(clients, names)
+    jobs = depths(clients, names.jobs_queue_url)
     letters, all_letters = deadletters.about(clients, names, key, _LETTERS)
     record = catalog.row(clients, names.table, key)
     return Facts(
@@ -36,8 +37,8 @@ def gather(clients: Clients, names: StackOutputs, key: str, now: datetime, since
         lines=tuple(_lines(clients, names, key, record, versions, since)),
         letters=tuple(letters),
         all_letters=all_letters,
-        waiting=waiting,
-        in_flight=in_flight,
+        waiting=jobs.waiting,
+        in_flight=jobs.in_flight,
     )
 
 
@@ -53,12 +54,6 @@ def _versions(clients: Clients, bucket: str, key: str) -> Iterator[Version]:
     # Of one second, which is all that S3 tells, what is the latest came last.
     for one in sorted(ours, key=lambda one: (one["LastModified"], one["IsLatest"]), reverse=True):
         yield Version(at=one["LastModified"], version_id=one["VersionId"], bytes=one.get("Size"))
-
-
-def _jobs(clients: Clients, names: StackOutputs) -> tuple[int, int]:
-    wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = clients["sqs"].get_queue_attributes(QueueUrl=names.jobs_queue_url, AttributeNames=wanted)["Attributes"]
-    return int(answer[wanted[0]]), int(answer[wanted[1]])
 
 
 def _lines(

@@ -32,3 +32,8 @@ def reaching(given: Mapping[str, str], hint: str) -> str:
         return " ".join(["imgpipe", *flags, *there, ""])
 
     return _COMMAND.sub(add, hint)
+
+
+def typed(*keys: str) -> str:
+    """Keys as one types them in a shell, behind the options of a command."""
+    return "-- " * any(key.startswith("-") for key in keys) + shlex.join(keys)

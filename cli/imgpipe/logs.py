@@ -31,6 +31,7 @@ _ENDED_BADLY = ("timeout", "error", "failure")
 _REQUEST = re.compile(r"RequestId: (\S+)|\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 _HELD = 2000  # lines of other requests that are kept in case they turn out to belong to the image that is asked for
 _LONGEST_PAUSE = 60.0
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +125,24 @@ class Selection:
         return (not self.errors or line.level in _LOUD) and (self.plumbing or not line.is_plumbing)
 
 
-def parse_since(text: str, now: datetime) -> datetime:
-    """The moment that "90s", "10m", "2h", "7d" ago or an ISO-8601 time means; times without a zone are UTC."""
-    if match := re.fullmatch(r"(\d{1,9})([smhd])", text.strip()):
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
+def parse_age(text: str) -> float | None:
+    """The seconds that "90s", "10m", "2h" or "7d" means; None for anything else."""
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
+    return float(int(match[1]) * _SECONDS[match[2]]) if match else None
+
+
+def parse_since(text: str, now: datetime, option: str = "--since") -> datetime:
+    """The moment that an age ago or an ISO-8601 time means; times without a zone are UTC."""
+    if (age := parse_age(text)) is not None:
         try:
-            return now - timedelta(**{unit: int(match[1])})
+            return now - timedelta(seconds=age)
         except OverflowError:
             return datetime(1970, 1, 1, tzinfo=UTC)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise usage(f"--since cannot be {text!r}.", "use 90s, 10m, 2h, 7d or a time such as 2026-01-31T12:00") from None
+        hint = "use 90s, 10m, 2h, 7d or a time such as 2026-01-31T12:00"
+        raise usage(f"{option} cannot be {text!r}.", hint) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -18,8 +18,10 @@ from imgpipe import catalog, inventory
 from imgpipe.aws import Clients
 from imgpipe.comparison import Comparison, Suspect, Unlisted, identity, says
 from imgpipe.images import is_folder, serves
+from imgpipe.queues import depths
 from imgpipe.reprocess import Image, Reprocessing, Result
 from imgpipe.stack.names import StackOutputs
+from imgpipe.words import counted
 
 T = TypeVar("T")
 Kind = Literal["no_row", "no_object", "stale", "missing_outputs", "orphan_outputs"]
@@ -28,7 +30,6 @@ _THREADS = 16  # calls at once for single objects
 _AT_ONCE = 100  # suspects examined together: as many as the table answers for at once
 _ATTEMPTS_AT_ONCE = 25  # small, for the rows are read right before outputs are deleted
 _HIDDEN = ("403", "AccessDenied")
-_DEPTHS = ("", "NotVisible", "Delayed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,7 @@ class Reconciliation:
 
     def waiting(self) -> int:
         """Messages that wait, are held or are delayed; SQS says "approximately"."""
-        wanted = [f"ApproximateNumberOfMessages{kind}" for kind in _DEPTHS]
-        answer = self.clients["sqs"].get_queue_attributes(QueueUrl=self.names.jobs_queue_url, AttributeNames=wanted)
-        return sum(int(number) for number in answer["Attributes"].values())
+        return depths(self.clients, self.names.jobs_queue_url).total
 
     def findings(self) -> Iterator[Finding | None]:
         """The images that are off or under way; None for each suspect that is as it should be after all."""
@@ -148,9 +147,8 @@ class Reconciliation:
 
     def _orphan(self, key: str, outputs: list[Unlisted], delete: bool) -> Finding:
         age = self._age(max(one.changed for one in outputs))
-        detail = (
-            f"{_some(len(outputs), 'output')} of attempt {outputs[0].attempt}, {sum(o.bytes for o in outputs):,} bytes"
-        )
+        size = sum(one.bytes for one in outputs)
+        detail = f"{counted(len(outputs), 'output')} of attempt {outputs[0].attempt}, {size:,} bytes"
         if age < self.ages.safe:
             why = f"written {_ago(age)} ago, and a worker may be about to commit it"
             return Finding("orphan_outputs", key, detail, why, tuple(outputs))
@@ -238,16 +236,13 @@ def _revision(row: ImageRecord | None) -> str | None:
 
 def _words(look: _Look) -> str:
     if look.kind == "missing_outputs":
-        return f"{_some(len(look.missing), 'output')} that the row lists is not there: {look.missing[0]}"
+        is_or_are = "is" if len(look.missing) == 1 else "are"
+        return f"{counted(len(look.missing), 'output')} that the row lists {is_or_are} not there: {look.missing[0]}"
     return {
         "no_row": "the object has no row",
         "no_object": "the row has no object",
         "stale": "the row is about another version than S3 serves",
     }[look.kind or "stale"]
-
-
-def _some(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _ago(seconds: float) -> str:

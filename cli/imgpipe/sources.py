@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from image_pipeline.sniff import HEAD, describe, image_format
 from imgpipe.errors import ImgpipeError, usage
+from imgpipe.words import counted
 
 _UNKNOWN = "application/octet-stream"
 
@@ -131,7 +132,7 @@ def _folder(folder: Path, left_out: Callable[[Path], None]) -> list[Item]:
         else:
             left_out(path)
     if not items:
-        looked = f"looked at {len(files)} file{'s' * (len(files) != 1)}"
+        looked = f"looked at {counted(len(files), 'file')}"
         raise ImgpipeError(
             "no_images",
             f"There are no images in {folder} ({looked}).",

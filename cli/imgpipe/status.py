@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from imgpipe import catalog
 from imgpipe.aws import Clients
+from imgpipe.queues import depths
 from imgpipe.stack.deploy import StackView
 from imgpipe.stack.names import StackOutputs
 
@@ -75,14 +76,8 @@ def report(clients: Clients, stage: str, view: StackView) -> Report:
 
 def queues(clients: Clients, names: StackOutputs) -> Queues:
     """The depths of both queues, of SQS itself."""
-
-    def depths(url: str) -> tuple[int, int]:
-        wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = clients["sqs"].get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
-        return int(answer[wanted[0]]), int(answer[wanted[1]])
-
-    waiting, in_flight = depths(names.jobs_queue_url)
-    return Queues(waiting, in_flight, sum(depths(names.dead_letter_queue_url)))
+    jobs, dead = depths(clients, names.jobs_queue_url), depths(clients, names.dead_letter_queue_url)
+    return Queues(jobs.waiting, jobs.in_flight, dead.total)
 
 
 def _images(clients: Clients, table: str) -> Images:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from image_pipeline.record import ImageRecord, Refusal, Status
 from imgpipe.advice import ADVICE
 from imgpipe.deadletters import DeadLetter, iso
+from imgpipe.hints import typed
 from imgpipe.logs import Line
+from imgpipe.words import counted
 
 GRACE = timedelta(seconds=60)
 """For so long an event may be on its way, and a worker that began its last attempt may still be at it."""
@@ -107,8 +109,7 @@ def _decided(facts: Facts, record: ImageRecord) -> _Standing:
     failure = record.failure
     if failure is None:
         thumbnail = "a thumbnail" if record.thumbnail else "no thumbnail"
-        count = len(record.renditions)
-        now = f"READY, with {count} rendition{'s' * (count != 1)} and {thumbnail}."
+        now = f"READY, with {counted(len(record.renditions), 'rendition')} and {thumbnail}."
         if facts.letters:
             return "ready", f"{now} A dead letter of it is left over.", f"imgpipe failures purge {key}"
         return "ready", now, f"imgpipe get {key}"
@@ -259,11 +260,6 @@ def _recorded(facts: Facts) -> Iterator[Moment]:
 
 def _says_how_it_ended(line: Line) -> bool:
     return (line.data or {}).get("message") in _VERDICTS[:2]
-
-
-def typed(key: str) -> str:
-    """A key as one types it in a shell."""
-    return f"-- {shlex.quote(key)}" if key.startswith("-") else shlex.quote(key)
 
 
 def _of(key: str) -> str:

@@ -212,7 +212,8 @@ def test_on_aws_cloudwatch_works_out_the_percentiles_of_the_whole_window(cloudwa
     stub.add_response("get_metric_data", {"MetricDataResults": [age]})
     with Stubber(clients["sqs"]) as sqs:
         for waiting in ("4", "0"):
-            depths = {"ApproximateNumberOfMessages": waiting, "ApproximateNumberOfMessagesNotVisible": "1"}
+            numbers = {"": waiting, "NotVisible": "1", "Delayed": "0"}
+            depths = {f"ApproximateNumberOfMessages{kind}": number for kind, number in numbers.items()}
             sqs.add_response("get_queue_attributes", {"Attributes": depths})
         found = report(clients, "imgpipe-dev", OUTPUTS, HOUR, NOON)
 

@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 
 from imgpipe.commands import reconcile
+from imgpipe.commands.base import Invocation
 from imgpipe.console import Console
 from imgpipe.errors import ExitStatus, ImgpipeError
 from imgpipe.reconcile import Finding
 
 
-def invocation(*, json: bool = False) -> Any:
-    config = SimpleNamespace(region="eu-west-1", stage="prod")
-    return SimpleNamespace(config=config, console=Console(json=json), command=lambda text: f"imgpipe {text}")
+def invocation(*, json: bool = False) -> Invocation:
+    config: Any = SimpleNamespace(region="eu-west-1", stage="prod", given={})
+    target: Any = None
+    return Invocation(config, Console(json=json), target)
 
 
 def test_much_to_mend_on_aws_is_refused_where_nobody_can_be_asked() -> None:
-    reconcile._ask(invocation(), reconcile.UNASKED)
+    reconcile._ask_if_costly(invocation(), reconcile.UNASKED)
     with pytest.raises(ImgpipeError) as refused:
-        reconcile._ask(invocation(), reconcile.UNASKED + 1)
+        reconcile._ask_if_costly(invocation(), reconcile.UNASKED + 1)
     assert (refused.value.status, refused.value.hint) == (ExitStatus.REFUSED, "add --yes")
     assert "eu-west-1, stage prod" in refused.value.message
 

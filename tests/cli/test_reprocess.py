@@ -16,6 +16,7 @@ from image_pipeline.events import images as images_of
 from image_pipeline.record import Failure, ImageRecord, Output, Refusal, Source, Status
 from imgpipe import catalog, reprocess
 from imgpipe.aws import Clients
+from imgpipe.commands.base import Invocation
 from imgpipe.commands.reprocess import UNASKED, _asked
 from imgpipe.errors import ImgpipeError
 from imgpipe.reprocess import Image, Reprocessing, Result, chosen, job, lacking
@@ -267,6 +268,13 @@ def test_without_a_thumbnail_there_is_none_to_lack() -> None:
     assert caught.value.message == "No rendition of this pipeline is called 'thumbnail': there are 1024, 512, 128."
 
 
+def on_aws(confirm: Callable[[str], bool | None]) -> Invocation:
+    config: Any = SimpleNamespace(region="eu-west-1", stage="prod")
+    console: Any = SimpleNamespace(confirm=confirm)
+    target: Any = None
+    return Invocation(config, console, target)
+
+
 @pytest.mark.parametrize(("count", "answer", "asks"), [(UNASKED, None, 0), (UNASKED + 5, True, 1)])
 def test_many_images_on_aws_are_made_again_when_somebody_agrees(count: int, answer: bool | None, asks: int) -> None:
     questions: list[str] = []
@@ -275,8 +283,7 @@ def test_many_images_on_aws_are_made_again_when_somebody_agrees(count: int, answ
         questions.append(question)
         return answer
 
-    config = SimpleNamespace(region="eu-west-1", stage="prod")
-    invocation: Any = SimpleNamespace(config=config, console=SimpleNamespace(confirm=confirm))
+    invocation = on_aws(confirm)
     images = [one for number in range(count) for one in (Image(str(number)), None)]
     assert [one for one in _asked(invocation, iter(images)) if one] == images[::2]
     assert len(questions) == asks
@@ -285,8 +292,7 @@ def test_many_images_on_aws_are_made_again_when_somebody_agrees(count: int, answ
 
 @pytest.mark.parametrize("answer", [None, False])
 def test_and_not_without(answer: bool | None) -> None:
-    console = SimpleNamespace(confirm=lambda _: answer)
-    invocation: Any = SimpleNamespace(config=SimpleNamespace(region="eu-west-1", stage="prod"), console=console)
+    invocation = on_aws(lambda _: answer)
     with pytest.raises(ImgpipeError) as caught:
         _asked(invocation, iter([Image(str(number)) for number in range(UNASKED + 1)]))
     assert (caught.value.code, caught.value.status) == ("refused", 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,25 @@ def test_a_file_of_ones_own_is_not_overwritten_by_accident(imgpipe: Run, work: P
     assert (work / "template.yaml").read_text() == "mine"
     assert imgpipe("template", "-o", "template.yaml", "--force").status == 0
     assert (work / "template.yaml").read_text() == template_body()
+
+
+def test_a_file_is_replaced_whole_and_a_link_stays_one(imgpipe: Run, work: Path) -> None:
+    (work / "real.yaml").write_text("mine")
+    (work / "link.yaml").symlink_to("real.yaml")
+    with (work / "real.yaml").open() as reader:
+        assert imgpipe("template", "-o", "link.yaml", "--force").status == 0
+        # Who has opened it before goes on reading what was there.
+        assert reader.read() == "mine"
+    assert (work / "link.yaml").is_symlink()
+    assert (work / "real.yaml").read_text() == template_body()
+    assert {path.name for path in work.iterdir()} == {"real.yaml", "link.yaml"}
+
+
+def test_what_is_no_file_stays_what_it_is(imgpipe: Run, work: Path) -> None:
+    os.mkfifo(work / "pipe")
+    done = imgpipe("template", "-o", "pipe", "--force")
+    assert (done.status, "pipe cannot be written: Not a regular file" in done.err) == (1, True)
+    assert (work / "pipe").is_fifo()
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(imgpipe: Run, work: Path) -> None:

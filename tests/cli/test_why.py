@@ -12,7 +12,7 @@ import pytest
 from image_pipeline.record import Failure, ImageRecord, Output, Refusal, Source, Status
 from imgpipe.deadletters import DeadLetter
 from imgpipe.logs import Line
-from imgpipe.why import Facts, Version, tell, typed
+from imgpipe.why import Facts, Version, tell
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 AGES = timedelta(hours=2)
@@ -176,10 +176,3 @@ def test_versions_deletions_and_dead_letters_are_part_of_the_story() -> None:
         "A message about it was sent; it was received 9 times in all, and is a dead letter.",
     ]
     assert story.to_json()["moments"][0] == {"at": "2026-01-31T10:00:00Z", "what": "Uploaded: 1,234 bytes."}
-
-
-@pytest.mark.parametrize(
-    ("key", "as_typed"), [("a.jpg", "a.jpg"), ("a b.jpg", "'a b.jpg'"), ("-a", "-- -a"), ("-a b", "-- '-a b'")]
-)
-def test_a_key_in_a_hint_can_be_pasted(key: str, as_typed: str) -> None:
-    assert typed(key) == as_typed

@@ -158,6 +158,13 @@ def test_down_leaves_nothing(stage: Stage) -> None:
         assert stage.soon(lambda: remains(stage) == [])
 
 
+@pytest.mark.promise("After `down`, `up` makes the stage anew")
+def test_up_after_down_begins_anew(stage: Stage) -> None:
+    assert stage.must(stage.up())["outcome"] == "created"
+    assert stage.must(stage.imgpipe("ls", "--json"))["images"] == []
+    assert stage.ready("anew.jpg", photo())["renditions"]
+
+
 def counted(stage: Stage) -> tuple[int, int]:
     """Rows and versions, as they are."""
     pages = stage.clients["s3"].get_paginator("list_object_versions").paginate(Bucket=stage.names.input_bucket)

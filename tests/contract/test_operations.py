@@ -66,6 +66,22 @@ def test_a_dead_letter_is_sent_back(stage: Stage) -> None:
     assert stage.soon(lambda: stage.meta("sent-back.jpg"))
 
 
+@pytest.mark.promise("`failures` lists a dead letter, and `failures redrive` brings its image back")
+def test_failures_redrive(stage: Stage) -> None:
+    key = "by-command.jpg"
+    lost_event(stage, key)
+
+    def listed() -> bool:
+        letters = stage.must(stage.imgpipe("failures", "--json"))["dead_letters"]
+        return key in {one["image_key"] for one in letters}
+
+    assert stage.soon(listed)
+    done = stage.imgpipe("failures", "redrive", key, "--json")
+    assert (done.status, done.document["dead_letters"], done.document["not_found"]) == (0, 1, [])
+    assert stage.soon(lambda: stage.meta(key))
+    assert not listed()
+
+
 @pytest.mark.promise("SQS redrives dead letters by itself (StartMessageMoveTask)")
 def test_native_redrive(stage: Stage) -> None:
     lost_event(stage, "redriven.jpg")
@@ -209,6 +225,21 @@ def test_duration_is_measured(stage: Stage) -> None:
 def test_embedded_metrics(stage: Stage) -> None:
     stage.ready("embedded.jpg", photo())
     assert stage.soon(lambda: total(stage, "imgpipe", "ImagesReady", service=stage.stack) >= 1)
+
+
+@pytest.mark.promise("`metrics` counts images, measures how long they took, and shows the queues")
+def test_metrics(stage: Stage) -> None:
+    stage.ready("shown.jpg", photo())
+
+    def figures() -> dict[str, Any]:
+        return dict(stage.must(stage.imgpipe("metrics", "--json"))["figures"])
+
+    assert stage.soon(lambda: figures()["ready"] >= 1)
+    found = figures()
+    assert 0 < found["processing_p50_ms"] <= found["processing_p95_ms"]
+    assert 0 < found["latency_p50_ms"] <= found["latency_p95_ms"]
+    assert found["bytes_in"] > 0
+    assert found["waiting"] is not None
 
 
 @pytest.mark.promise("The alarm for many refused images rings")

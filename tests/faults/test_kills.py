@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.scenarios import CALLS
+from faults.scenarios import CALLS, replaced
 from faults.world import MAX_RECEIVES, World, picture, stack
 
 from image_pipeline.record import Refusal
@@ -74,10 +74,18 @@ def doom(_mortal: tuple[World, Doom]) -> Doom:
     return _mortal[1]
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize(
-    ("scenario", "at"), [(one, number) for one, calls in CALLS.items() for number in range(1, len(calls) + 1)]
-)
+def deaths() -> Iterator[tuple[Any, int, str]]:
+    """Before every call, and after the last. What a kill leaves after one call, it leaves before the next: of uploads
+    side by side that is not so, and one scenario stands for all.
+    """
+    for scenario, calls in CALLS.items():
+        for number in range(1, len(calls) + 1):
+            yield scenario, number, "before"
+            if scenario is replaced or number == len(calls):
+                yield scenario, number, "after"
+
+
+@pytest.mark.parametrize(("scenario", "at", "side"), list(deaths()))
 def test_the_next_delivery_completes_what_a_killed_worker_began(
     world: World, doom: Doom, scenario: Any, at: int, side: str
 ) -> None:

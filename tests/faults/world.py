@@ -22,7 +22,9 @@ from image_pipeline.settings import Settings
 from image_pipeline.storage import Storage
 from imgpipe.aws import Clients
 
-MAX_RECEIVES = 8
+MAX_RECEIVES = 5
+"""Fewer than the template has: a first, a last, and more than one between are all that differ."""
+
 CONTEXT = SimpleNamespace(aws_request_id="req-1", get_remaining_time_in_millis=lambda: 42_000)
 Handler = Callable[[dict[str, Any]], dict[str, Any] | None]
 

@@ -58,3 +58,15 @@ def test_a_pipeline_that_takes_no_work_is_noticed(pipeline: Any, monkeypatch: py
     finally:
         pipeline.clients["s3"].put_bucket_notification_configuration(**{**mute, "NotificationConfiguration": said})
     assert traces(pipeline) == []
+
+
+def test_a_recipe_that_makes_nothing_of_so_small_a_picture_is_no_failure(pipeline: Any) -> None:
+    settings = pipeline.home / "imgpipe.toml"
+    settings.write_text("thumbnail = false\nrenditions = [{ box = 512, min_side = 4000 }]\n")
+    try:
+        assert pipeline.imgpipe("up").status == 0
+        assert sing(pipeline).renditions == ()
+    finally:
+        settings.write_text("")
+        assert pipeline.imgpipe("up").status == 0
+    assert traces(pipeline) == []

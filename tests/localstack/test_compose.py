@@ -113,8 +113,7 @@ def test_a_port_that_is_taken(up: Callable[..., dict[str, str]], docker: FakeDoc
 )
 def test_an_image_that_cannot_be_pulled(up: Callable[..., dict[str, str]], docker: FakeDocker, said: str) -> None:
     docker.says(UP, err=f" localstack Pulling\n localstack Error\n{said}", status=18)
-    docker.says("'compose '*' config '*", out="localstack/localstack:4.99.0")
-    error = up(4)
+    error = up(4, LOCALSTACK_IMAGE="localstack/localstack:4.99.0")
     assert error["code"] == "image_missing"
     assert said in error["message"] + "."[: not said.endswith(".")]
     assert "docker pull localstack/localstack:4.99.0" in error["hint"]
@@ -129,8 +128,7 @@ def test_an_image_that_needs_a_token(
     docker.says("'ps '*label*", out="0123456789ab")
     docker.says("'container inspect'*", out=container(running=False, status=status))
     docker.says("'logs '*", err="===\nLicense activation failed! \U0001f511\u274c\nReason: No credentials were found")
-    docker.says("'compose '*' config '*", out="localstack/localstack:latest")
-    error = up(5, LOCALSTACK_AUTH_TOKEN=token)
+    error = up(5, LOCALSTACK_AUTH_TOKEN=token, LOCALSTACK_IMAGE="localstack/localstack:latest")
     assert error["code"] == "token_required"
     assert words in error["message"]
     assert "localstack/localstack:latest" in error["message"]

@@ -31,6 +31,8 @@ def test_it_is_the_project_that_imgpipe_ends(project: dict[str, Any]) -> None:
 
 def test_the_image_is_pinned_and_can_be_another(service: dict[str, Any]) -> None:
     assert service["image"] == "${LOCALSTACK_IMAGE:-localstack/localstack:4.14.0}"
+    assert compose.image({"LOCALSTACK_IMAGE": ""}) == "localstack/localstack:4.14.0"
+    assert compose.image({"LOCALSTACK_IMAGE": "mine:1"}) == "mine:1"
 
 
 def test_a_token_is_passed_on_only_where_there_is_one(service: dict[str, Any]) -> None:

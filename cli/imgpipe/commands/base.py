@@ -40,13 +40,10 @@ class Invocation:
         """The invocation that the options, the environment and imgpipe.toml make."""
         from imgpipe import config, targets
 
-        given = ctx.meta.get(GLOBALS, {})
-        console = Console(json="json" in given, quiet="quiet" in given, verbose="verbose" in given)
-        flags = {name: value for name, value in given.items() if isinstance(value, str)}
-        loaded = config.load(flags, os.environ, Path.cwd())
+        loaded = config.load(flags_of(ctx), os.environ, Path.cwd())
         target = targets.choose(loaded)
         ctx.meta[GIVEN] = loaded.given
-        return cls(loaded, console, target)
+        return cls(loaded, console_of(ctx), target)
 
     def clients(self) -> Clients:
         """Clients for what runs; raises not_up where nothing does."""
@@ -118,3 +115,14 @@ class Invocation:
         from imgpipe.hints import reaching
 
         return reaching(self.config.given, f"imgpipe {text}")
+
+
+def console_of(ctx: typer.Context) -> Console:
+    """How a command speaks: all that one needs which has nothing to do with a pipeline."""
+    given = ctx.meta.get(GLOBALS, {})
+    return Console(json="json" in given, quiet="quiet" in given, verbose="verbose" in given)
+
+
+def flags_of(ctx: typer.Context) -> dict[str, str]:
+    """The global options that have a value, by their names in the configuration."""
+    return {name: value for name, value in ctx.meta.get(GLOBALS, {}).items() if isinstance(value, str)}

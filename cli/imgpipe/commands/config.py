@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgpipe.commands.base import GLOBALS, Invocation
-from imgpipe.console import Cell, Console, Span
+from imgpipe.commands.base import Invocation, console_of
+from imgpipe.console import Cell, Span
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
 from imgpipe.starter import starter, toml
 
@@ -71,16 +71,17 @@ def _row(one: Effective, terminal: bool) -> tuple[Cell, ...]:
 def _init(ctx: typer.Context, force: bool) -> None:
     """Needs no valid configuration, for it may be asked to replace a broken one."""
     from imgpipe.configfile import FILE, PROJECT, has_table
+    from imgpipe.files import replacing
 
-    given = ctx.meta.get(GLOBALS, {})
-    console = Console(json="json" in given, quiet="quiet" in given)
+    console = console_of(ctx)
     path, project = Path.cwd() / FILE, Path.cwd() / PROJECT
     if not force and path.exists():
         raise _refused(f"{path} is there already.")
     if not force and has_table(project):
         raise _refused(f"{project} has a table [tool.imgpipe], which an {FILE} beside it would hide.")
     try:
-        path.write_text(starter(), encoding="utf-8")
+        with replacing(path.resolve()) as file:
+            file.write(starter().encode())
     except OSError as error:
         raise ImgpipeError("cannot_write", f"{path} cannot be written: {error.strerror}.", "ls -ld .") from None
     if console.json:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imgpipe.commands.base import GIVEN, GLOBALS
+from imgpipe.commands.base import GIVEN, console_of, flags_of
 from imgpipe.console import Console, Span
+from imgpipe.words import counted
 
 if TYPE_CHECKING:
     from imgpipe.doctor.findings import Finding
@@ -31,10 +32,8 @@ def doctor(ctx: typer.Context) -> None:
     """
     from imgpipe.doctor.examination import configure, examine
 
-    given = ctx.meta.get(GLOBALS, {})
-    console = Console(json="json" in given, quiet="quiet" in given, verbose="verbose" in given)
-    flags = {name: value for name, value in given.items() if isinstance(value, str)}
-    config, configuration = configure(flags, os.environ, Path.cwd())
+    console = console_of(ctx)
+    config, configuration = configure(flags_of(ctx), os.environ, Path.cwd())
     ctx.meta[GIVEN] = config.given
     with console.steps() as progress:
         findings = [configuration, *examine(config, os.environ, progress)]
@@ -62,5 +61,5 @@ def _verdict(target: str, findings: list[Finding], failed: int) -> tuple[Span]:
     if failed:
         return (Span(f"{failed} of {len(findings)} checks failed for the target {target}.", "bad"),)
     warned = sum(finding.state == "warn" for finding in findings)
-    but = f", with {warned} warning{'s' * (warned != 1)}" if warned else ""
+    but = f", with {counted(warned, 'warning')}" if warned else ""
     return (Span(f"The target {target} has what it needs{but}.", "good"),)

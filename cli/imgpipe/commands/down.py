@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Span
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
+from imgpipe.words import counted
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -83,7 +84,8 @@ def _remove_leftovers(invocation: Invocation, yes: bool) -> None:
     folder = invocation.config.home / invocation.config.stage
     there = folder.exists()
     if there:
-        _ask(invocation, f"The engine is not running. Delete what it kept in {folder}?", yes)
+        if not yes:
+            _ask(invocation, f"The engine is not running. Delete what it kept in {folder}?")
         invocation.target.destroy()
     if invocation.console.json:
         invocation.console.emit({"outcome": "removed" if there else "not_up", "deleted": None, "left": []})
@@ -98,12 +100,13 @@ def _delete(invocation: Invocation, clients: Clients, yes: bool, stop: bool) -> 
     console, stage = invocation.console, invocation.config.stage
     names = Names.of(stage, identity(clients).account, clients.connection.region)
     # By names, as the deleting goes: a stack that somebody deleted by hand has left its buckets and its table.
-    counted = inventory(clients, names)
-    question = f"Delete the stage {stage}{_place(clients)} with {_words(counted)}"
+    there = inventory(clients, names)
+    question = f"Delete the stage {stage}{_place(clients)} with {_words(there)}"
     if stop:
         others = other_stacks(clients, names.stack)
         question += ", and stop LocalStack" + (f", which also holds {', '.join(others)}" if others else "")
-    _ask(invocation, f"{question}?", yes)
+    if not yes:
+        _ask(invocation, f"{question}?")
     stopped = False
     with console.steps() as progress:
         left = teardown(clients, stage, progress)
@@ -114,9 +117,9 @@ def _delete(invocation: Invocation, clients: Clients, yes: bool, stop: bool) -> 
                 stopped = invocation.target.stop()
     if console.json:
         outcome = "incomplete" if left else "deleted"
-        console.emit({"outcome": outcome, "deleted": asdict(counted), "left": list(left)})
+        console.emit({"outcome": outcome, "deleted": asdict(there), "left": list(left)})
     elif not left:
-        console.line(Span("Down.", "good"), f" Deleted {_words(counted)}; nothing is left.")
+        console.line(Span("Down.", "good"), f" Deleted {_words(there)}; nothing is left.")
     else:
         console.line(Span("Not everything could be deleted:", "bad"))
         for one in left:
@@ -137,28 +140,20 @@ def _place(clients: Clients) -> str:
     return f" of the account {identity(clients).account} in {clients.connection.region}"
 
 
-def _ask(invocation: Invocation, question: str, yes: bool) -> None:
-    if yes:
-        return
-    console, config = invocation.console, invocation.config
-    by_name = config.target == "aws"
-    answer: Any = console.confirm_by_name(question, config.stage) if by_name else console.confirm(question)
-    if answer is None:
-        hint = invocation.command("down --yes")
-        raise ImgpipeError("refused", f"{question} There is nobody to ask.", hint, ExitStatus.REFUSED)
-    if not answer:
-        raise ImgpipeError("refused", "Nothing was deleted.", status=ExitStatus.REFUSED)
+def _ask(invocation: Invocation, question: str) -> None:
+    name = invocation.config.stage if invocation.config.target == "aws" else ""
+    invocation.agree(question, "Nothing was deleted.", hint=invocation.command("down --yes"), by_name=name)
 
 
-def _words(counted: Inventory) -> str:
+def _words(there: Inventory) -> str:
     counts = {
-        "image": counted.objects,
-        "older version": counted.versions,
-        "deletion marker": counted.delete_markers,
-        "rendition": counted.outputs,
-        "record": counted.rows,
-        "queued message": counted.queued,
-        "dead-lettered message": counted.dead_lettered,
+        "image": there.objects,
+        "older version": there.versions,
+        "deletion marker": there.delete_markers,
+        "rendition": there.outputs,
+        "record": there.rows,
+        "queued message": there.queued,
+        "dead-lettered message": there.dead_lettered,
     }
-    words = [f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count]
+    words = [counted(count, name) for name, count in counts.items() if count]
     return ", ".join(words) or "nothing in it"

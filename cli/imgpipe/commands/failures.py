@@ -84,7 +84,8 @@ def _list(invocation: Invocation, found: Listing) -> None:
     elif not found.failed and not found.letters:
         console.note("Nothing failed.")
     if found.failed or found.letters:
-        console.hint(f"To send them back: {invocation.command('failures redrive')}")
+        purge = f"; to give dead letters up: {invocation.command('failures purge')}" if found.letters else ""
+        console.hint(f"To send them back: {invocation.command('failures redrive')}{purge}")
 
 
 def _draw(console: Console, kind: str, when: str, code: str, receives: str, name: str, *words: str) -> None:

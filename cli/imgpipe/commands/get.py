@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,8 @@ import typer
 
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Span
-from imgpipe.errors import ExitStatus, ImgpipeError, usage
+from imgpipe.errors import ImgpipeError, usage
+from imgpipe.hints import typed
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -71,13 +71,12 @@ def get(
 
 def _write(clients: Clients, piece: Piece, path: Path) -> tuple[str, Path, int]:
     from imgpipe.downloads import write
+    from imgpipe.files import cannot_write
 
     try:
         return piece.name, path, write(clients, piece, path)
     except OSError as error:
-        raise ImgpipeError(
-            "cannot_write", f"{path} cannot be written: {error.strerror}.", "choose another -o"
-        ) from None
+        raise cannot_write(path, error) from None
 
 
 def _pieces(
@@ -93,9 +92,7 @@ def _pieces(
     if record is not None and rendition and rendition != downloads.ORIGINAL:
         if record.failure is not None:
             reason = f"Nothing was made of {key}: {record.failure.reason}"
-            raise ImgpipeError(
-                "image_failed", reason, invocation.command(f"meta {shlex.quote(key)}"), ExitStatus.FAILED
-            )
+            raise ImgpipeError("image_failed", reason, invocation.command(f"meta {typed(key)}"))
         return [downloads.rendition(record, rendition)]
     pieces = [downloads.original(names.input_bucket, key, record)]
     if everything and record is not None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imgpipe.console import Piece, Span
+from imgpipe.words import counted
 
 if TYPE_CHECKING:
     from imgpipe.commands.base import Invocation
@@ -29,7 +30,7 @@ def draw(console: Console, plan: Plan, region: str) -> None:
         console.line(Span(f"{_VERBS['create']} {where}", "strong"))
         console.line("  what is left of a deploy that failed goes first, then everything is made")
         return
-    console.line(Span(f"{_VERBS[plan.outcome]} {where}: {_count(plan.changes)}", "strong"))
+    console.line(Span(f"{_VERBS[plan.outcome]} {where}: {counted(len(plan.changes), 'resource')}", "strong"))
     for line in _lines(plan.changes):
         console.line("  ", *line)
     for one in plan.parameters:
@@ -100,7 +101,7 @@ def report(
             console.line("  ", *line)
         if (more := len(done.changes) - _SHOWN) > 0:
             console.line(f"  and {more} more")
-    made = f"{canary.seconds:.1f} s, {len(canary.renditions)} renditions" if canary else ""
+    made = f"{canary.seconds:.1f} s, {counted(len(canary.renditions), 'rendition')}" if canary else ""
     console.facts(
         [
             ("endpoint", connection.endpoint_url or f"AWS {connection.region}"),
@@ -126,11 +127,7 @@ def _headline(done: Deployment, stood: bool) -> str:
     if done.outcome == "unchanged":
         return "Nothing to do: already up." if stood else "Up again: nothing had changed."
     verb = {"created": "created", "updated": "updated", "imported": "created or took in"}[done.outcome]
-    return f"Up: {verb} {_count(done.changes)}."
-
-
-def _count(changes: tuple[Change, ...]) -> str:
-    return f"{len(changes)} resource{'s' * (len(changes) != 1)}"
+    return f"Up: {verb} {counted(len(done.changes), 'resource')}."
 
 
 def _lines(changes: tuple[Change, ...]) -> list[tuple[Piece, ...]]:

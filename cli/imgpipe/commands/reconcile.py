@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +33,6 @@ _KINDS = {
     "missing_outputs": ("image with missing outputs", "images with missing outputs"),
     "orphan_outputs": ("attempt's orphan outputs", "attempts' orphan outputs"),
 }
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def reconcile(
@@ -73,7 +71,7 @@ def reconcile(
             work.compare(progress)
         said.checked(work)
         if fix and invocation.config.target == "aws" and not yes:
-            _ask(invocation, sum(work.compared.count()))
+            _ask_if_costly(invocation, sum(work.compared.count()))
         _images(work, said, fix, timeout)
         for finding in work.orphans(delete=fix):
             said.hear(finding)
@@ -87,21 +85,17 @@ def reconcile(
 
 
 def _age(text: str) -> float:
-    if (match := re.fullmatch(r"(\d{1,9})([smhd])", text.strip())) is None:
+    from imgpipe.logs import parse_age
+
+    if (seconds := parse_age(text)) is None:
         raise usage(f"--older-than cannot be {text!r}.", "use 90s, 10m, 2h or 7d")
-    return float(int(match[1]) * _SECONDS[match[2]])
+    return seconds
 
 
-def _ask(invocation: Invocation, many: int) -> None:
-    if many <= UNASKED:
-        return
-    place = f"{invocation.config.region}, stage {invocation.config.stage}"
-    question = f"Mend up to {many:,} images and outputs on AWS ({place})?"
-    answer = invocation.console.confirm(question)
-    if answer is None:
-        raise ImgpipeError("refused", f"{question} There is nobody to ask.", "add --yes", ExitStatus.REFUSED)
-    if not answer:
-        raise ImgpipeError("refused", "Nothing was mended.", status=ExitStatus.REFUSED)
+def _ask_if_costly(invocation: Invocation, many: int) -> None:
+    if many > UNASKED:
+        place = f"{invocation.config.region}, stage {invocation.config.stage}"
+        invocation.agree(f"Mend up to {many:,} images and outputs on AWS ({place})?", "Nothing was mended.")
 
 
 def _images(work: Reconciliation, said: _Said, fix: bool, timeout: float) -> None:

@@ -12,6 +12,8 @@ import typer
 
 from imgpipe.console import Span
 from imgpipe.errors import ExitStatus, ImgpipeError
+from imgpipe.hints import typed
+from imgpipe.words import counted
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -21,35 +23,35 @@ if TYPE_CHECKING:
 
 def redrive(invocation: Invocation, clients: Clients, names: StackOutputs, keys: Sequence[str]) -> None:
     """Send dead letters and failed images back; exit status 3 when one was not sent or a key is unknown."""
-    from imgpipe import catalog, deadletters
+    from imgpipe import catalog
+    from imgpipe.queues import depths
     from imgpipe.redrive import Redrive
 
     console, work = invocation.console, Redrive(clients, names, keys)
-    total = len(keys) or deadletters.depth(clients, names) + catalog.count_failed(clients, names.table)
+    letters = depths(clients, names.dead_letter_queue_url).total
+    total = len(keys) or letters + catalog.count_failed(clients, names.table)
     try:
         with console.bar("Sending back", total) as progress:
             work.run(progress)
     except KeyboardInterrupt:
         # A move goes on in SQS; watching it is all that was interrupted.
         goes_on = " SQS goes on moving the dead letters." if work.native else ""
-        said = (
-            f"Interrupted: {_count(work.letters, 'dead letter')} and {_count(work.images, 'image')} sent back.{goes_on}"
-        )
+        sent = f"{counted(work.letters, 'dead letter')} and {counted(work.images, 'image')}"
+        said = f"Interrupted: {sent} sent back.{goes_on}"
         raise _interrupted(invocation, said, "redrive", keys) from None
     if console.json:
         console.emit(work.to_json())
     elif work.letters or work.images:
-        sent = f"{_count(work.letters, 'dead letter')} and {_count(work.images, 'failed image')}"
+        sent = f"{counted(work.letters, 'dead letter')} and {counted(work.images, 'failed image')}"
         console.line(Span("SENT BACK", "good"), "  ", sent)
         console.hint(f"What becomes of them: {invocation.command('status')}, then {invocation.command('failures')}")
     elif not work.missing:
         console.note("Nothing to send back: nothing failed.")
     for key in sorted(work.missing):
-        console.note(
-            Span("NOT FOUND", "bad"), "  Nothing failed under ", key, f": {_command(invocation, 'why', [key])}"
-        )
+        why = invocation.command(f"why {typed(key)}")
+        console.note(Span("NOT FOUND", "bad"), "  Nothing failed under ", key, f": {why}")
     if work.still_there:
-        console.note(f"{_count(work.still_there, 'message')} could not be deleted, and may be sent once more.")
+        console.note(f"{counted(work.still_there, 'message')} could not be deleted, and may be sent once more.")
     if work.not_sent:
         console.note(
             f"{work.not_sent} could not be sent; they are where they were. The same command goes on with them."
@@ -67,54 +69,38 @@ def purge(
     yes: bool,
 ) -> None:
     """Export dead letters and delete them, after a question."""
-    from imgpipe import deadletters
+    from imgpipe.queues import depths
     from imgpipe.redrive import Purge
 
     console = invocation.console
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     path = output or Path(f"imgpipe-{invocation.config.stage}-dead-letters-{moment}.jsonl")
-    total = deadletters.depth(clients, names)
-    what = f"the dead letters of {', '.join(keys)}" if keys else _count(total, "dead letter")
+    total = depths(clients, names.dead_letter_queue_url).total
+    what = f"the dead letters of {', '.join(keys)}" if keys else counted(total, "dead letter")
     if not yes and total:
-        _ask(invocation, f"Delete {what}? They are written to {path} first.")
+        invocation.agree(f"Delete {what}? They are written to {path} first.", "Nothing was deleted.")
     work = Purge(clients, names, path, keys)
     try:
         with console.bar("Deleting", total) as progress:
             work.run(progress)
     except KeyboardInterrupt:
         kept = f" They are in {path}." if work.exported else ""
-        said = f"Interrupted: {_count(work.deleted, 'dead letter')} deleted.{kept}"
+        said = f"Interrupted: {counted(work.deleted, 'dead letter')} deleted.{kept}"
         raise _interrupted(invocation, said, "purge", keys, output) from None
     if console.json:
         console.emit(work.to_json())
     elif work.exported:
-        console.line(Span("DELETED", "good"), f"  {_count(work.deleted, 'dead letter')}, kept in {path}")
+        console.line(Span("DELETED", "good"), f"  {counted(work.deleted, 'dead letter')}, kept in {path}")
     else:
-        console.note("Nothing to delete: there is no such dead letter.")
+        console.note(f"Nothing to delete: there is no {'such ' if keys else ''}dead letter.")
     if work.exported > work.deleted:
         console.note(f"{work.exported - work.deleted} could not be deleted: they are in the file and in the queue.")
         raise typer.Exit(ExitStatus.INCOMPLETE)
 
 
-def _ask(invocation: Invocation, question: str) -> None:
-    answer = invocation.console.confirm(question)
-    if answer is None:
-        raise ImgpipeError("refused", f"{question} There is nobody to ask.", "add --yes", ExitStatus.REFUSED)
-    if not answer:
-        raise ImgpipeError("refused", "Nothing was deleted.", status=ExitStatus.REFUSED)
-
-
 def _interrupted(
     invocation: Invocation, said: str, action: str, keys: Sequence[str], output: Path | None = None
 ) -> ImgpipeError:
-    rest = [*(("-o", str(output)) if output else ()), *(("--", *keys) if keys else ())]
-    hint = _command(invocation, f"failures {action}", rest)
-    return ImgpipeError("interrupted", said, f"{hint} goes on", ExitStatus.INTERRUPTED)
-
-
-def _command(invocation: Invocation, command: str, rest: Sequence[str]) -> str:
-    return invocation.command(" ".join([command, *map(shlex.quote, rest)]))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+    into = f"-o {shlex.quote(str(output))}" if output else ""
+    again = " ".join(filter(None, ("failures", action, into, typed(*keys))))
+    return ImgpipeError("interrupted", said, f"{invocation.command(again)} goes on", ExitStatus.INTERRUPTED)

@@ -14,6 +14,8 @@ import typer
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Span
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
+from imgpipe.hints import typed
+from imgpipe.words import counted
 
 if TYPE_CHECKING:
     from image_pipeline.record import ImageRecord
@@ -135,11 +137,7 @@ def _parameters(invocation: Invocation, clients: Clients) -> dict[str, str]:
 def _moment(text: str | None, now: datetime) -> datetime | None:
     from imgpipe.logs import parse_since
 
-    try:
-        return parse_since(text, now) if text else None
-    except ImgpipeError as error:
-        error.message = error.message.replace("--since", "--before")
-        raise
+    return parse_since(text, now, "--before") if text else None
 
 
 def _list(invocation: Invocation, images: Iterator[Image | None]) -> None:
@@ -153,7 +151,7 @@ def _list(invocation: Invocation, images: Iterator[Image | None]) -> None:
             keys.append({"image_key": image.key})
     if console.json:
         console.emit({"images": keys, "summary": dict.fromkeys(("sent", "ready", "failed", "timed_out"), 0)})
-    console.note(f"{listed} image{'s' * (listed != 1)} would be made again; nothing was sent.")
+    console.note(f"{counted(listed, 'image')} would be made again; nothing was sent.")
 
 
 def _asked(invocation: Invocation, images: Iterator[Image | None]) -> Iterator[Image | None]:
@@ -161,12 +159,7 @@ def _asked(invocation: Invocation, images: Iterator[Image | None]) -> Iterator[I
     first = list(itertools.islice(filter(None, images), UNASKED + 1))
     if len(first) > UNASKED:
         place = f"{invocation.config.region}, stage {invocation.config.stage}"
-        question = f"Make more than {UNASKED} images again on AWS ({place})?"
-        answer = invocation.console.confirm(question)
-        if answer is None:
-            raise ImgpipeError("refused", f"{question} There is nobody to ask.", "add --yes", ExitStatus.REFUSED)
-        if not answer:
-            raise ImgpipeError("refused", "Nothing was sent.", status=ExitStatus.REFUSED)
+        invocation.agree(f"Make more than {UNASKED} images again on AWS ({place})?", "Nothing was sent.")
     return itertools.chain(first, images)
 
 
@@ -193,7 +186,7 @@ def _again(invocation: Invocation, keys: list[str] | None, everything: bool, mis
         return invocation.command(f"reprocess --all --before {shlex.quote(before)}")
     if missing is not None:
         return invocation.command(f"reprocess --missing {shlex.quote(missing)}")
-    return invocation.command("reprocess " + (shlex.join(["--", *keys]) if keys else "--failed"))
+    return invocation.command(f"reprocess {typed(*keys) if keys else '--failed'}")
 
 
 def _finish(invocation: Invocation, work: Reprocessing, counts: Counter[str], shown: list[dict[str, Any]]) -> None:

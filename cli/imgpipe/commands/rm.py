@@ -9,6 +9,7 @@ import typer
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Span
 from imgpipe.errors import ExitStatus, ImgpipeError, usage
+from imgpipe.words import counted
 
 if TYPE_CHECKING:
     from imgpipe.aws import Clients
@@ -40,8 +41,8 @@ def rm(
         raise usage("Name the images to delete, or a prefix.", "imgpipe rm photo.jpg")
     clients, names = invocation.open()
     doomed = _doomed(invocation, clients, names, list(dict.fromkeys(keys or [])), prefix)
-    if len(doomed) > 1 or prefix is not None:
-        _ask(invocation, f"Delete {len(doomed)} image{'s' * (len(doomed) != 1)}?", yes)
+    if not yes and (len(doomed) > 1 or prefix is not None):
+        invocation.agree(f"Delete {counted(len(doomed), 'image')}?", "Nothing was deleted.")
     images.remove(clients, names.input_bucket, doomed)
     left = images.wait_until_gone(clients, names.table, doomed, timeout) if wait else []
     gone = [key for key in doomed if key not in left]
@@ -74,13 +75,3 @@ def _doomed(
 
             raise missing(invocation, clients, names, key)
     return keys
-
-
-def _ask(invocation: Invocation, question: str, yes: bool) -> None:
-    if yes:
-        return
-    answer = invocation.console.confirm(question)
-    if answer is None:
-        raise ImgpipeError("refused", f"{question} There is nobody to ask.", "add --yes", ExitStatus.REFUSED)
-    if not answer:
-        raise ImgpipeError("refused", "Nothing was deleted.", status=ExitStatus.REFUSED)

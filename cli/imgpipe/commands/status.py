@@ -39,7 +39,9 @@ def status(ctx: typer.Context) -> None:
         invocation.console.emit(asdict(found))
         return
     invocation.console.facts(_facts(found))
-    if found.last_failure is not None:
+    if found.queues is not None and found.queues.dead:
+        invocation.console.hint(f"Dead letters: {invocation.command('failures')}")
+    elif found.last_failure is not None:
         invocation.console.hint(f"Failed images: {invocation.command('ls --failed')}")
 
 

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imgpipe.commands.base import GLOBALS
-from imgpipe.console import Console
+from imgpipe.commands.base import console_of
 from imgpipe.errors import ExitStatus, ImgpipeError
 
 EXAMPLES = """
@@ -33,8 +32,7 @@ def template(
     """
     from imgpipe.stack.template import template_body
 
-    options = ctx.meta.get(GLOBALS, {})
-    console = Console(json="json" in options, quiet="quiet" in options)
+    console = console_of(ctx)
     text = template_body()
     if output is not None:
         _write(output, text.encode(), force)
@@ -47,14 +45,16 @@ def template(
 
 
 def _write(path: Path, data: bytes, force: bool) -> None:
+    from imgpipe.files import cannot_write, replacing
+
     try:
         if path.exists() and not force and path.read_bytes() != data:
             message = f"{path} exists already and says something else."
             raise ImgpipeError("file_exists", message, "add --force to replace it", ExitStatus.REFUSED)
-        path.write_bytes(data)
+        with replacing(path.resolve()) as file:  # a link stays one
+            file.write(data)
     except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}."
-        raise ImgpipeError("cannot_write", message, "choose another -o") from None
+        raise cannot_write(path, error) from None
 
 
 def _parameters(text: str) -> dict[str, dict[str, str | None]]:

@@ -72,13 +72,13 @@ def up(
 
 def _mailing(invocation: Invocation, address: str) -> Invocation:
     """The same run with its alarms mailed to `address`, or to nobody where that is empty."""
-    from imgpipe.stack.parameters import PARAMETERS
+    from imgpipe.stack.parameters import named
 
     config = invocation.config
     if config.target != "aws":
         hint = f"imgpipe -t aws up --alarm-email {shlex.quote(address)}"
         raise usage(f"Alarms are mailed on AWS only; on {config.target}, imgpipe status shows them.", hint)
-    [parameter] = [one for one in PARAMETERS if one.name == _EMAIL]
+    parameter = named(_EMAIL)
     if not parameter.kind.holds(address):
         raise usage(
             f"--alarm-email: {address!r} is not {parameter.kind.says}.", "imgpipe up --alarm-email ops@example.com"
@@ -172,11 +172,5 @@ def _propose(invocation: Invocation, clients: Clients, progress: Progress) -> Pl
 def _ask(invocation: Invocation, plan: Plan, region: str) -> None:
     verb = "Create" if plan.creates else "Change"
     question = f"{verb} the stage {plan.stage} in the account {plan.owner.account}, {region}?"
-    answer = invocation.console.confirm(question)
-    if answer is None:
-        address = shlex.quote(plan.effective[_EMAIL])
-        again = f" {_FLAG} {address}" if _FLAG in invocation.config.origins.values() else ""
-        hint = invocation.command(f"up --yes{again}")
-        raise ImgpipeError("refused", f"{question} There is nobody to ask.", hint, ExitStatus.REFUSED)
-    if not answer:
-        raise ImgpipeError("refused", "Nothing was changed.", status=ExitStatus.REFUSED)
+    mailing = f" {_FLAG} {shlex.quote(plan.effective[_EMAIL])}" if _FLAG in invocation.config.origins.values() else ""
+    invocation.agree(question, "Nothing was changed.", hint=invocation.command(f"up --yes{mailing}"))

@@ -14,13 +14,12 @@ from imgpipe.config import Config
 from imgpipe.doctor.findings import Check, Finding
 from imgpipe.doctor.machine import bundling
 from imgpipe.failures import explain, is_about_credentials
+from imgpipe.stack.parameters import default
 from imgpipe.targets.base import Connection
 from imgpipe.targets.credentials import advise
 
 _BUCKETS = 4
 """Three of the stage, and the one for code that all stages of a region share."""
-_CONCURRENCY = 10
-"""What the template sets MaximumConcurrency to where the configuration does not."""
 _SKEW_NOTICED, _SKEW_REFUSED = 60, 300
 """Seconds between this clock and AWS's. From five minutes on, most services refuse a signature."""
 
@@ -113,7 +112,9 @@ class _Account:
             yield Finding("account", "ok", f"Account {self._number} in {region}, as the configuration wants it.")
         else:
             said = f"These credentials are for the account {self._number}, and the configuration wants {wanted}."
-            yield Finding("account", "fail", said, f"imgpipe --profile <one for {wanted}> doctor")
+            yield Finding(
+                "account", "fail", said, f"imgpipe --profile NAME doctor, with a profile of the account {wanted}"
+            )
 
     def clock(self) -> Iterator[Finding]:
         if self._skew is None:
@@ -129,7 +130,7 @@ class _Account:
         yield Finding("clock", "fail" if seconds > _SKEW_REFUSED else "warn", said, fix)
 
     def lambda_concurrency(self) -> Iterator[Finding]:
-        wanted = int(self._config.parameters.get("MaximumConcurrency") or _CONCURRENCY)
+        wanted = int(self._config.parameters.get("MaximumConcurrency") or default("MaximumConcurrency"))
         answer = _allowed(self._clients["lambda"].get_account_settings)
         if answer is None:
             yield _denied("lambda_concurrency", "lambda:GetAccountSettings")

@@ -69,7 +69,7 @@ def state(config: Config) -> Iterator[Finding]:
     there = machine.nearest(folder.root)
     if why := machine.obstacle(folder.root):
         said = f"The state cannot be kept in {folder.root}: {why}."
-        fix = f"ls -ld {shlex.quote(str(there))} shows why; IMGPIPE_HOME=<another folder> imgpipe up"
+        fix = f"ls -ld {shlex.quote(str(there))} shows why; IMGPIPE_HOME=FOLDER imgpipe up"
         yield Finding("state", "fail", said, fix)
     elif there != folder.root:
         yield Finding("state", "ok", f"{folder.root} can be made.")

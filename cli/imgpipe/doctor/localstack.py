@@ -18,9 +18,6 @@ from imgpipe.errors import ImgpipeError
 from imgpipe.targets import compose, docker
 from imgpipe.targets.localstack import DEFAULT_ENDPOINT, LocalStackTarget
 
-_IMAGE = "localstack/localstack:4.14.0"
-"""What docker-compose.yml starts where LOCALSTACK_IMAGE does not name another."""
-
 _LAST_WITHOUT_TOKEN = (4, 14)
 _WITHOUT_TOKEN = "env -u LOCALSTACK_IMAGE imgpipe -t localstack up"  # noqa: S105 - a command
 
@@ -77,7 +74,7 @@ class _Here:
             yield Finding("compose", "skip", "Compose comes with Docker, which is missing.")
             return
         try:
-            command = compose._compose()
+            command = compose.command()
         except ImgpipeError as error:
             yield self._lacking("compose", error)
             return
@@ -85,7 +82,7 @@ class _Here:
         yield Finding("compose", "ok", f"Docker Compose {version} is there.")
 
     def image(self) -> Iterator[Finding]:
-        image = self._environ.get("LOCALSTACK_IMAGE") or _IMAGE
+        image = compose.image(self._environ)
         if not self._docker:
             yield Finding("image", "skip", f"A Docker that answers is needed to look for {image}.")
         elif docker.run(["docker", "image", "inspect", image]).returncode == 0:
@@ -94,14 +91,14 @@ class _Here:
             yield Finding("image", "ok", f"{image} is not there yet; imgpipe up pulls it, about 1 GB.")
 
     def token(self) -> Iterator[Finding]:
-        image = self._environ.get("LOCALSTACK_IMAGE") or _IMAGE
+        image = compose.image(self._environ)
         if self._environ.get("LOCALSTACK_AUTH_TOKEN"):
             yield Finding("token", "ok", "LOCALSTACK_AUTH_TOKEN is set.")
         elif not needs_token(image):
             yield Finding("token", "ok", f"{image} needs none.")
         else:
             said = f"{image} needs a token, and LOCALSTACK_AUTH_TOKEN is not set."
-            fix = f"LOCALSTACK_AUTH_TOKEN=<token> imgpipe -t localstack up; without an account: {_WITHOUT_TOKEN}"
+            fix = f"LOCALSTACK_AUTH_TOKEN=TOKEN imgpipe -t localstack up; without an account: {_WITHOUT_TOKEN}"
             yield Finding("token", self._severity, said, fix)
 
     @property

@@ -65,8 +65,6 @@ def packages() -> Iterator[Finding]:
 
 def requirements() -> list[str]:
     """What imgpipe declares to need on this machine, without its extras: "ministack==1.5.33"."""
-    import platform
-
     declared = [one.partition(";") for one in importlib.metadata.requires("imgpipe") or ()]
     # The only condition but an extra is a processor that a library has no wheel for.
     elsewhere = ("extra", f"platform_machine != '{platform.machine()}'", f'platform_machine != "{platform.machine()}"')
@@ -110,7 +108,9 @@ def cache() -> Iterator[Finding]:
 
     folder = cache_folder()
     if why := obstacle(folder):
-        yield Finding("cache", "fail", f"Libraries cannot be kept in {folder}: {why}.", "IMGPIPE_HOME=<another folder>")
+        yield Finding(
+            "cache", "fail", f"Libraries cannot be kept in {folder}: {why}.", "IMGPIPE_HOME=FOLDER imgpipe up"
+        )
         return
     yield room(folder, warn_mb=500, fail_mb=100, fix=f"du -sh {shlex.quote(str(nearest(folder)))}", name="cache")
 

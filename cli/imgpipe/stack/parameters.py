@@ -132,3 +132,14 @@ TABLES = ("parameters", "limits", "alarms")
 
 LONGEST_RECIPE = 2500
 """Bytes of JSON that renditions and thumbnail may take: a function's whole environment has 4 KB."""
+
+
+def named(name: str) -> Parameter:
+    """The parameter that the template calls `name`."""
+    return next(one for one in PARAMETERS if one.name == name)
+
+
+def default(name: str) -> str:
+    """What the template does where nothing is said, as CloudFormation takes it: "x86_64", "python3.13", "10"."""
+    one = named(name)
+    return one.text(one.default)

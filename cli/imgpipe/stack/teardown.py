@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgpipe.aws import Clients
+from imgpipe.queues import depths
 from imgpipe.stack.artifacts import unused_versions, used_keys
 from imgpipe.stack.emptying import delete_versions, remove_bucket
 from imgpipe.stack.names import PREFIX, Identity, Names, identity
 from imgpipe.stack.remains import mappings, remains, remove_strays, unless_missing
 from imgpipe.stack.waiting import described, error_code, poll, remove_stack, settled
 from imgpipe.targets.base import Progress
+from imgpipe.words import counted
 
 _LONGEST_WORK = 65.0  # seconds: the function's timeout, and some
 _LONGEST_WORK_OF_AN_EMULATOR = 3.0
 _LAST_LOOKS = 5.0
-_IN_WORK = "ApproximateNumberOfMessagesNotVisible"
-_DEPTHS = ("ApproximateNumberOfMessages", _IN_WORK, "ApproximateNumberOfMessagesDelayed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def _versions(clients: Clients, bucket: str, account: str) -> tuple[int, int, in
 
 def _messages(clients: Clients, queue: str) -> int:
     with unless_missing():
-        return sum(_depths(clients, clients["sqs"].get_queue_url(QueueName=queue)["QueueUrl"]).values())
+        return depths(clients, clients["sqs"].get_queue_url(QueueName=queue)["QueueUrl"]).total
     return 0
 
 
@@ -143,9 +143,9 @@ def _stop_the_flow(clients: Clients, names: Names, owner: Identity, progress: Pr
 
         def idle() -> bool | None:
             nonlocal said
-            busy = _depths(clients, url).get(_IN_WORK, 0)
+            busy = depths(clients, url).in_flight
             if busy and busy != said:
-                progress(f"Waiting for {busy} image{'s' * (busy != 1)} in work")
+                progress(f"Waiting for {counted(busy, 'image')} in work")
             said = busy
             return None if busy else True
 
@@ -205,10 +205,3 @@ def _remove_artifacts(clients: Clients, names: Names, account: str, progress: Pr
         delete_versions(clients["s3"], names.artifact_bucket, account, unused)
         if not kept:
             remove_bucket(clients["s3"], names.artifact_bucket, account, lambda _: None)
-
-
-def _depths(clients: Clients, url: str) -> dict[str, int]:
-    with unless_missing():
-        answer = clients["sqs"].get_queue_attributes(QueueUrl=url, AttributeNames=list(_DEPTHS))
-        return {name: int(value) for name, value in answer["Attributes"].items()}
-    return {}

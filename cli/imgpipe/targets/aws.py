@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from imgpipe.stack.bundle import Bundle
     from imgpipe.stack.names import Identity
 
-_ARCHITECTURE, _RUNTIME = "x86_64", "python3.13"  # the template's defaults
-
 
 class AwsTarget:
     """AWS in one region, with the credentials that boto3 finds for `profile`, or of its own accord where that is None.
@@ -68,9 +66,11 @@ class AwsTarget:
     def bundle(self, parameters: Mapping[str, str], progress: Progress) -> Bundle:
         """The source and its libraries, built for Lambda."""
         from imgpipe.stack.bundle import lambda_bundle
+        from imgpipe.stack.parameters import default
 
-        runtime = parameters.get("Runtime") or _RUNTIME
-        return lambda_bundle(parameters.get("Architecture") or _ARCHITECTURE, runtime.removeprefix("python"), progress)
+        runtime = parameters.get("Runtime") or default("Runtime")
+        architecture = parameters.get("Architecture") or default("Architecture")
+        return lambda_bundle(architecture, runtime.removeprefix("python"), progress)
 
     def _identify(self, connection: Connection) -> Identity:
         from imgpipe.aws import Clients

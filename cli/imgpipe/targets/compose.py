@@ -41,7 +41,7 @@ def start(port: int, progress: Progress) -> None:
     that is taken, an image that cannot be had (exit 4), one that needs a token (exit 5).
     """
     docker.check()
-    compose = _compose()
+    compose = command()
     if (there := _container()) and there.running and there.port not in (None, port):
         raise docker.unusable(
             "other_port",
@@ -66,7 +66,7 @@ def stop() -> bool:
     docker.check()
     if _container() is None:
         return False
-    _end(_compose())
+    _end(command())
     return True
 
 
@@ -74,6 +74,29 @@ def compose_file() -> Path:
     """The compose file: beside this module in an installed package, else at the root of the repository."""
     packaged = Path(__file__).with_name("docker-compose.yml")
     return packaged if packaged.is_file() else Path(__file__).parents[3] / "docker-compose.yml"
+
+
+def command() -> list[str]:
+    """The start of every command line of Compose, the plugin or the program of its own."""
+    plugin, program = ["docker", "compose"], shutil.which("docker-compose")
+    if docker.run([*plugin, "version"]).returncode == 0:
+        chosen = plugin
+    elif program and re.match(r"v?[2-9]", docker.run([program, "version", "--short"]).stdout):  # 1 knows no --wait
+        chosen = [program]
+    else:
+        raise docker.unusable(
+            "compose_missing",
+            "Docker is here, but Docker Compose 2 is not.",
+            f"install it, https://docs.docker.com/compose/install, {docker.ELSEWHERE}",
+        )
+    # Nothing of the folder that the command is run in decides what is started: neither a file nor an .env.
+    return [*chosen, "--project-name", PROJECT, "--file", str(compose_file()), "--env-file", os.devnull]
+
+
+def image(environ: Mapping[str, str]) -> str:
+    """The image that is started: what LOCALSTACK_IMAGE names, else the one that the compose file pins."""
+    [pinned] = re.findall(r"\$\{LOCALSTACK_IMAGE:-(\S+)\}", compose_file().read_text(encoding="utf-8"))
+    return environ.get("LOCALSTACK_IMAGE") or pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +119,6 @@ def _container() -> _Container | None:
     port = published[0].get("HostPort")
     state = found["State"]
     return _Container(found["Name"].lstrip("/"), state["Running"], state["ExitCode"], int(port) if port else None)
-
-
-def _compose() -> list[str]:
-    """The start of every command line of Compose, the plugin or the program of its own."""
-    plugin, program = ["docker", "compose"], shutil.which("docker-compose")
-    if docker.run([*plugin, "version"]).returncode == 0:
-        chosen = plugin
-    elif program and re.match(r"v?[2-9]", docker.run([program, "version", "--short"]).stdout):  # 1 knows no --wait
-        chosen = [program]
-    else:
-        raise docker.unusable(
-            "compose_missing",
-            "Docker is here, but Docker Compose 2 is not.",
-            f"install it, https://docs.docker.com/compose/install, {docker.ELSEWHERE}",
-        )
-    # Nothing of the folder that the command is run in decides what is started: neither a file nor an .env.
-    return [*chosen, "--project-name", PROJECT, "--file", str(compose_file()), "--env-file", os.devnull]
 
 
 def _up(compose: list[str], port: int, progress: Progress) -> tuple[int, str]:
@@ -151,7 +157,7 @@ def _failure(port: int, said: str) -> ImgpipeError:
             "port_busy", f"Port {port} is taken by another program.", f"lsof -i :{port} names it; another port: {other}"
         )
     if _NAME_TAKEN.search(said):
-        hint = "LOCALSTACK_DOCKER_NAME=<another> imgpipe -t localstack up; docker ps --all names the one that is there"
+        hint = "LOCALSTACK_DOCKER_NAME=NAME imgpipe -t localstack up; docker ps --all names the one that is there"
         return docker.unusable("name_taken", last, hint)
     if there := _container():
         logs = docker.logs(there.name)
@@ -162,7 +168,7 @@ def _failure(port: int, said: str) -> ImgpipeError:
         elif there.running:
             last = f"it runs, but is not healthy: {docker.last_line(logs)}"
     elif _NO_IMAGE.search(said):
-        hint = f"docker pull {_image()} shows it alone; LOCALSTACK_IMAGE=<another> names another; {docker.ELSEWHERE}"
+        hint = f"docker pull {image(os.environ)} shows why; LOCALSTACK_IMAGE=NAME is another; {docker.ELSEWHERE}"
         return docker.unusable("image_missing", f"The image of LocalStack cannot be pulled: {last}", hint)
     return docker.unusable(
         "localstack_failed", f"LocalStack did not start: {last}", f"docker compose --file {compose_file()} up"
@@ -170,19 +176,15 @@ def _failure(port: int, said: str) -> ImgpipeError:
 
 
 def _token_needed() -> ImgpipeError:
-    image, given = _image(), bool(os.environ.get("LOCALSTACK_AUTH_TOKEN"))
+    name, given = image(os.environ), bool(os.environ.get("LOCALSTACK_AUTH_TOKEN"))
     why = "does not accept the token in LOCALSTACK_AUTH_TOKEN" if given else "needs an account's LOCALSTACK_AUTH_TOKEN"
     return ImgpipeError(
         "token_required",
-        f"The image {image} {why}.",
-        "LOCALSTACK_AUTH_TOKEN=<token> imgpipe -t localstack up, "
+        f"The image {name} {why}.",
+        "LOCALSTACK_AUTH_TOKEN=TOKEN imgpipe -t localstack up, "
         "or without an account, with the image that needs none: env -u LOCALSTACK_IMAGE imgpipe -t localstack up",
         ExitStatus.CREDENTIALS,
     )
-
-
-def _image() -> str:
-    return docker.run([*_compose(), "config", "--images"]).stdout.strip() or "localstack/localstack"
 
 
 def _end(compose: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from imgpipe.errors import ExitStatus, ImgpipeError
 
-ELSEWHERE = "or use one that runs already: imgpipe -t localstack --endpoint-url http://127.0.0.1:<port> up"
+ELSEWHERE = "or use one that runs already: imgpipe -t localstack --endpoint-url http://127.0.0.1:PORT up"
 """The way around Docker, for the end of a hint."""
 
 _QUICK = 60.0  # seconds for an answer; a daemon that starts or pulls is slow

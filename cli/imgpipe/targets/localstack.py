@@ -84,8 +84,9 @@ class LocalStackTarget:
     def bundle(self, parameters: Mapping[str, str], progress: Progress) -> Bundle:
         """The code with its libraries, as it goes to AWS."""
         from imgpipe.stack.bundle import lambda_bundle
+        from imgpipe.stack.parameters import default
 
-        runtime = parameters.get("Runtime", "python3.13")
+        runtime = parameters.get("Runtime") or default("Runtime")
         return lambda_bundle(parameters["Architecture"], runtime.removeprefix("python"), progress)
 
     def _self(self) -> str:
