@@ -74,6 +74,8 @@ class Look:
 
     def __init__(self, clients: Clients, names: StackOutputs) -> None:
         self._sqs, self._names = clients["sqs"], names
+        # Without waiting, SQS asks only some of its servers, and may say that a queue is empty that is not.
+        self._wait = 1 if clients.connection.endpoint_url is None else 0
         self._held: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -91,8 +93,7 @@ class Look:
                 QueueUrl=self._names.dead_letter_queue_url,
                 MaxNumberOfMessages=_BATCH,
                 VisibilityTimeout=HIDDEN,
-                # Without waiting, SQS asks only some of its servers, and may say that a queue is empty that is not.
-                WaitTimeSeconds=1,
+                WaitTimeSeconds=self._wait,
                 MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
                 MessageAttributeNames=["All"],
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -209,6 +210,21 @@ def test_looks_that_fail_for_a_while_lose_nothing(stack: Stack) -> None:
     broken.__enter__()
     threading.Thread(target=answer, daemon=True).start()
     assert [one.state for one in sending.results(items)] == ["ready"] * 4
+
+
+def test_an_image_is_seen_within_a_quarter_of_the_time_that_it_took(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, looks = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        clock[0] += max(seconds, 0.001)
+
+    monkeypatch.setattr(images, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    monkeypatch.setattr(images.Waiter, "poll", lambda _: looks.append(clock[0]) or iter(()))
+    assert [one.state for one in stack.upload(ITEM, timeout=3)] == ["timed_out"]
+    for last, look in pairwise(looks):
+        assert look - last <= 0.25 * last + 0.03
 
 
 def test_looks_that_fail_to_the_end_are_told(stack: Stack) -> None:

@@ -27,7 +27,7 @@ BODILESS = ("PutObject", "DeleteObject", "HeadObject")
 
 
 ALIKE = dict.fromkeys((repeated, refused, restored), ("500", "lost", "very late"))
-"""Scenarios whose calls are those of another one, from another state: whether a call was carried out is all there is."""
+"""Scenarios with the calls of another one, from another state: all that matters is whether a call was carried out."""
 
 
 def cases() -> Iterator[tuple[Any, str, str, float]]:
