@@ -22,7 +22,7 @@ def _wired(clients: Clients) -> Iterator[tuple[World, Injector]]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in world.environment.items():
                 patch.setenv(name, value)
-            for name in ("telemetry", "process", "handler"):
+            for name in ("telemetry", "clients", "process", "handler"):
                 patch.delitem(sys.modules, f"image_pipeline.{name}", raising=False)
             module = importlib.import_module("image_pipeline.handler")
             clients_of_the_function = (module._queue(), module._worker.storage._client, module._worker.catalog._client)

@@ -100,7 +100,7 @@ def module(bench: Bench) -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        for name in ("telemetry", "process", "handler"):
+        for name in ("telemetry", "clients", "process", "handler"):
             patch.delitem(sys.modules, f"image_pipeline.{name}", raising=False)
         yield importlib.import_module("image_pipeline.handler")
 
