@@ -193,7 +193,10 @@ def test_what_is_not_aws_is_refused_on_aws(
 
 
 def test_where_there_are_no_credentials_the_answer_comes_soon(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metadata service of EC2 is asked last: here it takes the connection and stays silent."""
+    """The metadata service of EC2 is asked last: here it takes the connection and stays silent.
+
+    botocore waits a second for each of two questions; with the patience of other calls it would be minutes.
+    """
     del account
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -202,7 +205,7 @@ def test_where_there_are_no_credentials_the_answer_comes_soon(account: Path, mon
         began = time.monotonic()
         with pytest.raises(Exception, match="Unable to locate credentials"):
             Clients(AWS)["sts"].get_caller_identity()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
 
 def test_a_first_call_may_take_as_long_as_a_cold_localstack_does(engine: Connection) -> None:
