@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,6 @@ import typer
 
 from imgpipe.commands.base import Invocation
 from imgpipe.console import Cell, Span
-from imgpipe.errors import ImgpipeError
 
 if TYPE_CHECKING:
     from imgpipe.console import Console
@@ -43,12 +41,13 @@ def bundle(
     is compiled, for quicker cold starts. What was built is inspected before it is written.
     """
     from imgpipe.stack.bundle import lambda_bundle
+    from imgpipe.stack.parameters import default
 
     invocation = Invocation.of(ctx)
     console = invocation.console
     parameters = invocation.target.parameters(invocation.config.parameters)
-    arch = arch or parameters.get("Architecture", "x86_64")
-    python = python or parameters.get("Runtime", "python3.13").removeprefix("python")
+    arch = arch or parameters.get("Architecture") or default("Architecture")
+    python = python or (parameters.get("Runtime") or default("Runtime")).removeprefix("python")
     with console.steps() as progress:
         made = lambda_bundle(arch, python, progress)
     path = Path(f"imgpipe-{arch}-py{python}.zip") if output is None else output
@@ -61,22 +60,18 @@ def bundle(
 def _write(path: Path, data: bytes, force: bool) -> None:
     """Write the zip whole or not at all; a file that holds it already is left as it is."""
     from imgpipe.downloads import refuse_to_overwrite
+    from imgpipe.files import cannot_write, replacing
 
-    part = path.with_name(f".{secrets.token_hex(6)}.part")
     try:
         if path.is_file() and path.read_bytes() == data:
             return
         if not force:
             refuse_to_overwrite([path])
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(data)
     except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}."
-        raise ImgpipeError("cannot_write", message, "choose another -o") from None
+        raise cannot_write(path, error) from None
 
 
 def _show(console: Console, made: LambdaBundle, path: Path) -> None:

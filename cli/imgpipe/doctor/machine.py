@@ -98,7 +98,7 @@ def installer() -> Iterator[Finding]:
     """What downloads the libraries for the bundle."""
     from imgpipe.stack import wheels
 
-    how = "pip" if wheels._pip()[0] == sys.executable else "uv"
+    how = "pip" if wheels.pip()[0] == sys.executable else "uv"
     yield Finding("installer", "ok", f"{how} is here to download the function's libraries.")
 
 

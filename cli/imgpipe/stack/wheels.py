@@ -141,7 +141,7 @@ def _download(requirements: Sequence[str], architecture: str, python: str, cache
     for platform in (*platforms, f"manylinux2014_{machine}"):
         options += ["--platform", platform]
     with workshop(cache) as folder:
-        command = [*_pip(), "download", *options, "--dest", str(folder), *requirements]
+        command = [*pip(), "download", *options, "--dest", str(folder), *requirements]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
             raise _failed(done.stderr, architecture, python)
@@ -162,7 +162,7 @@ def workshop(cache: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _pip() -> list[str]:
+def pip() -> list[str]:
     """How to run pip here: as a module of this interpreter, else through uv. pip knows which index to ask."""
     if find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
