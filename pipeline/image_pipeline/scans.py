@@ -8,12 +8,16 @@ from collections.abc import Callable
 MAX_SEGMENTS = 1000
 """Segments that are looked at: encoders write some twenty, and cameras some dozens."""
 
+_TABLE = b"\xff\xc4\0\x14"
+_NO_CHANGE = b"\1" + bytes(15) + b"\0"
+"""A Huffman table with one code, a single zero: the block, and those after it in its run, keep what they have."""
+
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """What ends entropy-coded bytes: anything but a stuffed zero, padding and restarts."""
 
 
 def without_last_refinement(data: bytes) -> bytes:
-    """A progressive JPEG without its last scan, where that only refines one component by its last bit; else all of it.
+    """A progressive JPEG with its last scan emptied, where that only refines one component by its last bit; else all.
 
     Encoders put that scan last, it takes half of the file, and it holds little but noise: at a quarter of the size or
     less, it changes the pixels by less than the next encoder does. A file that breaks off or is damaged is left whole,
@@ -27,7 +31,10 @@ def without_last_refinement(data: bytes) -> bytes:
     known = data[last + 2 : last + 7] in {data[one + 2 : one + 7] for one in scans}
     if not known or data[last + 4] != 1 or data[last + 7 : last + 10] != b"\x01\x3f\x10":
         return data
-    return b"".join((memoryview(data)[:last], b"\xff\xd9"))
+    # The header stays: without it, libjpeg would take the picture for an unfinished one, and smooth it at some cost.
+    # Its bits are the zeros that libjpeg goes on with where a scan breaks off; the table says that they mean nothing.
+    table = _TABLE + bytes((0x10 | data[last + 6] & 0x0F,)) + _NO_CHANGE
+    return b"".join((memoryview(data)[:last], table, data[last : last + 10], b"\xff\xd9"))
 
 
 def ends_orderly(block: bytes, more: Callable[[], bytes]) -> bool:
@@ -44,7 +51,10 @@ def ends_orderly(block: bytes, more: Callable[[], bytes]) -> bool:
 
 
 def _scans(data: bytes) -> list[int]:
-    """Where each scan begins; none where the file is not one segment after another, of which the last is a scan."""
+    """Where each scan begins; none where the file is not one segment after another, of which the last is a scan.
+
+    Nor where its codes are arithmetic.
+    """
     scans, kind, position = list[int](), 0, 2
     for _ in range(MAX_SEGMENTS):
         previous, kind = kind, int.from_bytes(data[position : position + 2], "big")
@@ -53,6 +63,8 @@ def _scans(data: bytes) -> list[int]:
         if kind < 0xFFC0:
             break
         behind = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if kind == 0xFFCA:
+            return []  # arithmetic codes do not end in zeros that mean nothing
         if kind == 0xFFDA:
             scans.append(position)
             marker = _MARKER.search(data, behind)
