@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image, JpegImagePlugin
 
 from image_pipeline.faults import TransientError
+from image_pipeline.geometry import covers
 from image_pipeline.guard import Sniffed
 from image_pipeline.record import Refusal, RefusedError
 from image_pipeline.resize import premultiply
@@ -33,6 +34,11 @@ _PLUGINS = {
     "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
 }
+
+
+_SCALES = ((8, 10.0), (4, 5.0), (2, 2.75))
+"""By how much a JPEG is scaled down as it is decoded, and how many times as large as what is wanted it has to be: the
+rest is left to Lanczos. With less to do for that, a picture is up to 0.35 dB further from what all pixels give."""
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
@@ -139,9 +145,13 @@ def _without_load(form: str, image: Any, data: bytes, wanted: tuple[int, int]) -
 
 
 def _draft(image: Any, data: bytes, wanted: tuple[int, int], arriving: Arriving | None) -> int:
-    """Have a JPEG decoded at 1/1, 1/2, 1/4 or 1/8, the least that covers `wanted`; returns the divisor."""
-    image.draft(None, wanted)
-    scale: int = image.decoderconfig[0]
+    """Have a JPEG decoded at 1/8, 1/4, 1/2 or 1/1, so that `wanted` can be made of it well; returns the divisor."""
+    # What is wanted was rounded to whole pixels, by half of one at most.
+    fits = (
+        scale for scale, least in _SCALES if covers(image.size, (least * (wanted[0] - 0.5), least * (wanted[1] - 0.5)))
+    )
+    scale = next(fits, 1)
+    image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
     if arriving is not None:
         image.fp, image.decodermaxblock = arriving, BLOCK
         return scale

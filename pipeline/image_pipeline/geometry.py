@@ -29,6 +29,6 @@ def centre_square(width: float, height: float) -> tuple[float, float, float, flo
     return left, top, left + side, top + side
 
 
-def covers(size: Size, other: Size) -> bool:
+def covers(size: tuple[float, float], other: tuple[float, float]) -> bool:
     """Whether a picture of `size` can be made smaller to `other`, and has not to be enlarged in any direction."""
     return size[0] >= other[0] and size[1] >= other[1]
