@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from imgpipe.aws import Clients
 from imgpipe.config import Config
 from imgpipe.doctor.findings import Check, Finding
-from imgpipe.doctor.machine import bundling
+from imgpipe.doctor.machine import bundling, bytecode
 from imgpipe.failures import explain, is_about_credentials
 from imgpipe.stack.parameters import default
 from imgpipe.targets.base import Connection
@@ -36,6 +37,7 @@ _SET_CLOCK = {"linux": "sudo timedatectl set-ntp true", "darwin": "sudo sntp -sS
 
 def checks(config: Config, clients: Clients | None = None) -> list[Check]:
     """What to look at for a pipeline on AWS; `clients` None means those that the configuration makes."""
+    runtime = config.parameters.get("Runtime") or default("Runtime")
     account = _Account(config, clients or Clients(Connection("aws", config.region, profile=config.profile)))
     later: dict[str, Callable[[], Iterator[Finding]]] = {
         "account": account.is_the_right_one,
@@ -50,6 +52,7 @@ def checks(config: Config, clients: Clients | None = None) -> list[Check]:
         Check("clock", account.clock),
         *(Check(name, account.once_known(name, check)) for name, check in later.items()),
         *bundling(),
+        Check("bytecode", partial(bytecode, runtime)),
     ]
 
 

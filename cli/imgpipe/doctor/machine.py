@@ -102,6 +102,18 @@ def installer() -> Iterator[Finding]:
     yield Finding("installer", "ok", f"{how} is here to download the function's libraries.")
 
 
+def bytecode(runtime: str) -> Iterator[Finding]:
+    """Whether the function can be compiled for its own Python ("python3.13") before it is sent to Lambda."""
+    from imgpipe.stack.pythons import installed
+
+    python = runtime.removeprefix("python")
+    if found := next(installed(python), None):
+        yield Finding("bytecode", "ok", f"Python {found.version} is here to compile the function: {found.executable}.")
+    else:
+        said = f"No Python {python} is here to compile the function: its cold starts take twice as long."
+        yield Finding("bytecode", "warn", said, f"uv python install {python}")
+
+
 def cache() -> Iterator[Finding]:
     """Where the downloaded libraries are kept."""
     from imgpipe.stack.wheels import cache_folder
