@@ -16,6 +16,8 @@ from typing import Any
 import PIL
 from PIL import Image
 
+from image_pipeline.buffers import image_over
+
 _ABI = 0x0209
 """WEBP_DECODER_ABI_VERSION of libwebp 1.x: the library refuses another major version than its own."""
 
@@ -117,12 +119,7 @@ def _decode(library: Any, data: bytes, size: tuple[int, int], wanted: tuple[int,
     del pixels
     if status:
         raise OSError(f"libwebp ended with status {status}")
-    # Pillow keeps RGB in four bytes a pixel, too, so that the buffer can be the image. Its frombuffer() would copy.
-    mode = "RGBA" if found.has_alpha else "RGB"
-    core = Image.core.map_buffer(buffer, size, "raw", 0, (mode, 0, 1))  # type: ignore[attr-defined]
-    image = Image.Image()._new(core)
-    image.readonly = 0  # nobody else has the buffer
-    return image
+    return image_over(buffer, size, "RGBA" if found.has_alpha else "RGB")
 
 
 @lru_cache(maxsize=1)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pictures
 import pytest
@@ -14,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngImageFile
 
-from image_pipeline import png
+from image_pipeline import png, unfilter
 from image_pipeline.decode import decode
 from image_pipeline.geometry import inside
 from image_pipeline.guard import inspect
@@ -72,6 +78,63 @@ def test_every_filter_in_every_mode_gives_the_pixels_that_pillow_gives(
         image = PngImageFile(BytesIO(data))
         assert png.decode_png(image, data, size) is not None or image.tile == []
         assert verdict(data) == by_pillow(data)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_libspng_unfilters_what_is_made_in_bands(kind: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    data, bands = made((40, 30), kind, Random(3)), list[int]()
+    original = png.unfiltered
+    monkeypatch.setattr(png, "_BAND", 400)
+    monkeypatch.setattr(png, "unfiltered", lambda *given: bands.append(given[2][1]) or original(*given))
+    verdict(data)
+    assert sum(bands) == (30 if kind in ((0, 8), (2, 8), (6, 8), (2, 16), (6, 16)) else 0)
+    assert not bands or len(bands) > 1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_without_libspng_the_pixels_are_the_same(kind: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made((40, 30), kind, Random(4))
+    with_it = verdict(data)
+    monkeypatch.setattr(png, "libspng", lambda: None)
+    assert verdict(data) == with_it
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """libspng is looked for anew, in the test and after it."""
+    unfilter.libspng.cache_clear()
+    yield
+    unfilter.libspng.cache_clear()
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_libspng_is_used_only_where_it_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert unfilter.libspng() is not None
+
+    def found() -> Any:
+        unfilter.libspng.cache_clear()
+        return unfilter.libspng()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unfilter, "_PIXELS", bytes(30))
+        assert found() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(unfilter, "_ROWS", b"\5" + unfilter._ROWS[1:])
+        assert found() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(unfilter, "find_spec", lambda _: None)
+        assert found() is None
+    (tmp_path / "other.so").write_bytes(b"no library")
+    with monkeypatch.context() as patch:
+        patch.setattr(unfilter, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
+        assert found() is None
+
+
+def test_numpy_is_not_imported() -> None:
+    program = (
+        "import sys; from image_pipeline.unfilter import libspng; assert libspng(); assert 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("kind", [(0, 8), (2, 8), (3, 8), (2, 16)], ids=str)

@@ -66,8 +66,10 @@ def packages() -> Iterator[Finding]:
 def requirements() -> list[str]:
     """What imgpipe declares to need on this machine, without its extras: "ministack==1.5.33"."""
     declared = [one.partition(";") for one in importlib.metadata.requires("imgpipe") or ()]
-    # The only condition but an extra is a processor that a library has no wheel for.
-    elsewhere = ("extra", f"platform_machine != '{platform.machine()}'", f'platform_machine != "{platform.machine()}"')
+    # The only conditions but an extra are a processor, or a system, that a library has no wheel for.
+    elsewhere = ["extra", f"platform_machine != '{platform.machine()}'", f'platform_machine != "{platform.machine()}"']
+    if sys.platform != "linux":
+        elsewhere += ["sys_platform == 'linux'", 'sys_platform == "linux"']
     return [name.strip() for name, _, condition in declared if not any(one in condition for one in elsewhere)]
 
 

@@ -27,7 +27,7 @@ from imgpipe.stack.archive import Entry
 from imgpipe.targets.base import Progress
 
 LIBRARIES = (
-    *("pillow", "cykooz-resizer", "isal", "aws-lambda-powertools", "typing-extensions"),
+    *("pillow", "cykooz-resizer", "isal", "pyspng", "aws-lambda-powertools", "typing-extensions"),
     *("botocore", "urllib3", "jmespath", "python-dateutil", "six"),
 )
 """What the handler imports, and what that imports. Lambda's runtime has a botocore, too: an older one, with everything
@@ -49,6 +49,7 @@ _UNUSED = re.compile(
     r"""aws_lambda_powertools/ (event_handler/ | utilities/ (?!__init__|jmespath_utils|typing/))
     # Formats that the guard never lets through, and the drawing of text.
     |PIL/ (?! (Avif|Bmp|Gif|Jpeg|Mpo|Png|Ppm|Tiff|WebP)ImagePlugin\.) \w+ImagePlugin\.
+    |pyspng/ (?!_pyspng_c\.) | isal/ (igzip(_threaded)?\.py | isa-l/(?!LICENSE))
     |PIL/ _imaging (ft|tk) \. | pillow\.libs/ lib (brotli|freetype|harfbuzz|png)
     |botocore/data/ (?! (_retry|endpoints|partitions|sdk-default-configuration) \.json
         |(dynamodb|s3|sqs) /[^/]+/ (service-2|endpoint-rule-set-1)\.)
