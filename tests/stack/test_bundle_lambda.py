@@ -62,7 +62,7 @@ def test_it_holds_the_function_and_its_libraries_and_nothing_that_lambda_has_or_
     assert source.items() <= held.items()
     tops = {name.split("/")[0] for name in held} - {"__pycache__"}
     libraries = {"PIL", "pillow.libs", "aws_lambda_powertools", "typing_extensions.py"}
-    libraries |= {"isal", "botocore", "urllib3", "jmespath", "dateutil", "six.py"}
+    libraries |= {"isal", "pyspng", "botocore", "urllib3", "jmespath", "dateutil", "six.py"}
     libraries |= {"cykooz_resizer"} if architecture == "x86_64" else set()
     assert tops == {"image_pipeline", *libraries}
     unread = r"\.pyi$|py\.typed$|dist-info|(^|/)tests?/|PIL/(Pdf|Psd|Eps)Image|_imagingft|libfreetype|event_handler"
