@@ -18,7 +18,8 @@ from pathlib import Path
 import platformdirs
 
 from benchmarks.harness import BenchError, Options, Part
-from benchmarks.report import Failure, Report, document, machine, show, write_pages
+from benchmarks.machine import machine
+from benchmarks.report import Failure, Report, document, show, write_pages
 from benchmarks.targets import judge
 
 PARTS = ("imaging", "coldstart", "pipeline", "cli", "cost")
@@ -37,9 +38,9 @@ def main(arguments: list[str]) -> int:
     if problem := _prepare(folder, fresh=asked.fresh):
         sys.stderr.write(f"bench: {problem}\n")
         return 2
-    options = Options(quick=asked.quick, folder=folder, progress=_progress)
     command = shlex.join(["./scripts/bench", *arguments])
     started = time.time()
+    options = Options(quick=asked.quick, folder=folder, progress=lambda text: _progress(text, started))
     parts: list[Part] = []
     failures: list[Failure] = []
     for name in names:
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
             parts.append(result)
         else:
             failures.append(result)
-    _progress("")
+    _progress("", started)
     report = Report(
         command=command,
         started=started,
@@ -96,7 +97,7 @@ def _prepare(folder: Path, *, fresh: bool) -> str:
 
 
 def _run(name: str, options: Options) -> Part | Failure:
-    _progress(f"{name} …")
+    options.progress(f"{name} …")
     try:
         module = import_module(f"benchmarks.{name}")
         part: Part = module.run(options)
@@ -111,12 +112,17 @@ def _run(name: str, options: Options) -> Part | Failure:
     return part
 
 
-def _progress(text: str) -> None:
-    """One line that the next one replaces on a terminal; a line each where nobody watches."""
+def _progress(text: str, started: float) -> None:
+    """One line with the time since the start, which the next replaces on a terminal; a line each where nobody watches.
+
+    Nothing but an empty line where there is no text.
+    """
+    seconds = int(time.time() - started)
+    line = f"{seconds // 60}:{seconds % 60:02} {text}" if text else ""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-    elif text:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(f"\r\x1b[K{line}")
+    elif line:
+        sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 

@@ -62,7 +62,7 @@ def run(options: Options) -> Part:
     folder = options.folder / "coldstart"
     commands = _contenders(folder, bundles[architecture], interpreter.executable, options)
     options.progress("coldstart: starting")
-    samples = alternate_commands(commands, 3 if options.quick else 7, env=_ENVIRONMENT, cpu=quiet_core())
+    samples = alternate_commands(commands, 3 if options.quick else 5, env=_ENVIRONMENT, cpu=quiet_core())
     cpu = {name: [one.cpu_ms for one in taken] for name, taken in samples.items()}
     ratio = median_ratio(cpu[OURS], cpu[NAIVE])
     rows = [

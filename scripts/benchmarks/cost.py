@@ -167,7 +167,7 @@ def _against_peers(images: list[Image], listed: prices.Prices, options: Options)
     contenders = [one for one in all_contenders(options)[0] if one.key in PEERS]
     cpu: dict[tuple[str, str], list[float]] = {}
     with running(contenders, quiet_core(), pictures) as workers:
-        for _ in range(3 if options.quick else 7):
+        for _ in range(3 if options.quick else 5):
             for photo in photos:
                 for key, worker in workers.items():
                     cpu.setdefault((key, photo.file), []).append(worker.run(photo, pictures)[0].cpu_ms)
@@ -202,7 +202,7 @@ def _measured(home: Path, options: Options) -> list[Image]:
     try:
         clients = Clients(target.start(lambda _: None))
         environment = _stack(clients)
-        for number in range(2 if options.quick else 5):
+        for number in range(2 if options.quick else 3):
             for architecture in ARCHITECTURES:
                 options.progress(f"cost: {architecture}, round {number + 1}")
                 titles = [*files] * 3

@@ -27,11 +27,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of one contender: user + system time of all its threads, elapsed time, and peak resident memory."""
+    """One run of one contender: user + system time of all its threads, elapsed time, and peak resident memory.
+
+    `turn` says when, where not everybody takes every turn.
+    """
 
     cpu_ms: float
     wall_ms: float
     memory_mb: float | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True)

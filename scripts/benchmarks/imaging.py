@@ -7,35 +7,36 @@ of what is large, written as JPEG of quality 82 (4:2:0, optimised tables), or We
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 from benchmarks import peers, results, tables
-from benchmarks.harness import (
-    BenchError,
-    Options,
-    Part,
-    Sample,
-    quiet_core,
-)
+from benchmarks.harness import BenchError, Options, Part, Sample, quiet_core
 from benchmarks.photos import LARGE, PHOTOS, WALLPAPERS, Photo, stamp
 from benchmarks.results import Findings
+from benchmarks.turns import BUDGET_MS, turns
 from benchmarks.workers import ROOT, Contender, Worker, all_contenders, peak_memory, running
 
 JUDGED = ("ours", "sharp-expert")
 JUDGED_BY_JPEG = ("sharp-documented", "pillow-thumbnail", "floor")
-"""Who takes every turn, for targets speak of them; the others take a few, for the table."""
+"""Who takes many turns, for targets speak of them; the others take one, for the table."""
 
-FREE = ("ours", "sharp-expert", "sharp-documented", "vips", "opencv", "pillow-thumbnail")
-"""Who is timed on all cores, and on which pictures."""
+FREE = ("ours", "sharp-expert", "sharp-documented", "vips", "opencv")
+"""Who is timed on all cores, imgpipe beside those that use them, and on which pictures."""
 FREE_PHOTOS = ("jpeg-24mp", "jpeg-12mp", "jpeg-2mp", "png-12mp", "webp-12mp")
 
 MEMORY = ("ours", "sharp-expert", "sharp-documented", "pillow-thumbnail")
 MEMORY_PHOTOS = ("jpeg-24mp", "jpeg-12mp", "png-12mp", "webp-12mp")
 
 QUALITY = ("ours", "sharp-expert", "sharp-documented", "opencv", "pillow-thumbnail")
+ALSO_QUALITY = ("png-alpha",)
+"""Beside every JPEG, of which a target speaks; the other formats go the same way once they are decoded."""
 
 
 def run(options: Options) -> Part:
@@ -99,59 +100,54 @@ def _alone(
 ) -> dict[str, str]:
     """CPU on one core, output bytes, and the outputs themselves; returns the versions of everything."""
     versions: dict[str, str] = {}
-    many, few = (3, 1) if options.quick else (9, 2)
     with running(contenders, quiet_core(), pictures) as workers:
         for worker in workers.values():
             versions |= worker.answer(versions=True)
         for photo in photos:
             options.progress(f"{photo.title} on one core …")
-            taking = {key: worker for key, worker in workers.items() if _takes(worker.contender, photo)}
-            for key, worker in taking.items():
+            first: dict[str, Sample] = {}
+            for key, worker in workers.items():
                 folder = outputs / photo.key / key
                 folder.mkdir(parents=True)
-                _turn(worker, photo, pictures, found, {}, folder)
-            samples = found.pinned.setdefault(photo.key, {})
-            for turn in range(many):
-                for key, worker in taking.items():
-                    judged = key in JUDGED or (photo.is_jpeg and key in JUDGED_BY_JPEG)
-                    if (judged or turn < few) and key in found.sizes.get(photo.key, {}):
-                        _turn(worker, photo, pictures, found, samples)
+                if _takes(worker.contender, photo) and (sample := _turn(worker, photo, pictures, found, folder)):
+                    first[key] = sample
+            samples = found.pinned[photo.key] = {key: [] for key in first}
+            judged = JUDGED + JUDGED_BY_JPEG if photo.is_jpeg else JUDGED
+            took = {key: sample.cpu_ms for key, sample in first.items()}
+            for turn, who in enumerate(turns(took, judged, 0 if options.quick else BUDGET_MS)):
+                for key in who:
+                    if sample := _turn(workers[key], photo, pictures, found):
+                        samples[key].append(replace(sample, turn=turn))
+            for key, taken in samples.items():
+                taken.extend([] if taken else [first[key]])
     return versions
 
 
-def _turn(
-    worker: Worker,
-    photo: Photo,
-    pictures: Path,
-    found: Findings,
-    samples: dict[str, list[Sample]],
-    save: Path | None = None,
-) -> None:
-    """One job, its sample kept; who cannot do it is named and gets no further turn."""
-    key = worker.contender.key
+def _turn(worker: Worker, photo: Photo, pictures: Path, found: Findings, save: Path | None = None) -> Sample | None:
+    """One job; who cannot do it is named."""
     try:
         sample, sizes = worker.run(photo, pictures, save)
     except BenchError as error:
         found.missing.append(f"{photo.title}: {str(error)[:160]}.")
-        return
-    samples.setdefault(key, []).append(sample)
-    found.sizes.setdefault(photo.key, {})[key] = sizes
+        return None
+    found.sizes.setdefault(photo.key, {})[worker.contender.key] = sizes
+    return sample
 
 
 def _on_all_cores(
     options: Options, contenders: list[Contender], photos: list[Photo], pictures: Path, found: Findings
 ) -> None:
     """Wall time with as many threads as everybody likes."""
-    rounds = 3 if options.quick else 5
     with running([one for one in contenders if one.key in FREE], None, pictures) as workers:
         for photo in photos:
             if photo.key not in FREE_PHOTOS:
                 continue
             options.progress(f"{photo.title} on all cores …")
             samples = found.free.setdefault(photo.key, {})
-            for turn in range(rounds + 1):
-                for worker in workers.values():
-                    _turn(worker, photo, pictures, found, samples if turn else {})
+            for _ in range(3):  # the median leaves a cold first turn out
+                for key, worker in workers.items():
+                    if sample := _turn(worker, photo, pictures, found):
+                        samples.setdefault(key, []).append(sample)
 
 
 def _peaks(options: Options, contenders: list[Contender], photos: list[Photo], pictures: Path, found: Findings) -> None:
@@ -161,25 +157,28 @@ def _peaks(options: Options, contenders: list[Contender], photos: list[Photo], p
         return
     wanted = {*(photo.key for photo in LARGE), *MEMORY_PHOTOS}
     who = [one for one in contenders if one.key in (MEMORY[:1] if options.quick else MEMORY)]
+
+    def peak(contender: Contender, photo: Photo) -> float | None:
+        times = 3 if contender.key == "ours" and not options.quick else 1
+        try:
+            return max(peak_memory(contender, photo, pictures) for _ in range(times))
+        except BenchError as error:
+            found.missing.append(f"{photo.title}, memory: {str(error)[:160]}.")
+            return None
+
     for photo in photos:
-        if photo.key not in wanted or not (pictures / photo.file).exists():
-            continue
-        options.progress(f"{photo.title}: memory …")
-        for contender in who:
-            turns = 3 if contender.key == "ours" and not options.quick else 1
-            try:
-                found.memory.setdefault(photo.key, {})[contender.key] = max(
-                    peak_memory(contender, photo, pictures) for _ in range(turns)
-                )
-            except BenchError as error:
-                found.missing.append(f"{photo.title}, memory: {str(error)[:160]}.")
+        if photo.key in wanted and (pictures / photo.file).exists():
+            options.progress(f"{photo.title}: memory …")
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # nothing is timed here
+                peaks = zip(who, pool.map(peak, who, repeat(photo)), strict=True)
+                found.memory[photo.key] = {one.key: megabytes for one, megabytes in peaks if megabytes is not None}
 
 
 def _download(options: Options, pictures: Path, found: Findings) -> None:
     options.progress("a download …")
-    turns = 5 if options.quick else 15
+    rounds = 3 if options.quick else 11
     photo = next(photo for photo in PHOTOS if photo.key == "jpeg-12mp")
-    arguments = [str(pictures / photo.file), str(found.rate), str(turns)]
+    arguments = [str(pictures / photo.file), str(found.rate), str(rounds)]
     found.download = json.loads(_told([sys.executable, "-m", "benchmarks.contenders.download", *arguments]))
 
 
@@ -188,15 +187,19 @@ def _judge_quality(options: Options, photos: list[Photo], pictures: Path, output
     if not python.exists():
         found.missing.append("Quality: numpy is not here.")
         return
-    chosen = [photo for photo in photos if photo.is_jpeg or not options.quick]
-    jobs = ""
-    for photo in chosen:
+    options.progress("quality …")
+
+    def scores(photo: Photo) -> str:
         folders = {key: outputs / photo.key / key for key in QUALITY}
         there = {key: str(folder) for key, folder in folders.items() if folder.exists() and any(folder.iterdir())}
-        jobs += json.dumps({"photo": str(pictures / photo.file), "outputs": there}) + "\n"
-    options.progress("quality …")
-    answers = _told([str(python), "-m", "benchmarks.quality"], jobs).splitlines()
-    found.quality = {photo.key: json.loads(answer) for photo, answer in zip(chosen, answers, strict=True)}
+        job = json.dumps({"photo": str(pictures / photo.file), "outputs": there})
+        return _told([str(python), "-m", "benchmarks.quality"], job)
+
+    chosen = [photo for photo in photos if photo.is_jpeg or photo.key in ALSO_QUALITY]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # nothing is timed here
+        found.quality = {
+            photo.key: json.loads(told) for photo, told in zip(chosen, pool.map(scores, chosen), strict=True)
+        }
 
 
 def _told(command: list[str], text: str = "") -> str:

@@ -37,6 +37,7 @@ PHOTOS = (
     Photo("jpeg-24mp", "24 MP JPEG", "24mp.jpg"),
     Photo("jpeg-20mp", "20 MP JPEG, as it came", "20mp-original.jpg"),
     Photo("jpeg-12mp", "12 MP phone JPEG, turned, P3", "12mp-phone.jpg"),
+    Photo("jpeg-3mp", "3 MP JPEG, 2048 wide", "3mp-2048.jpg"),
     Photo("jpeg-2mp", "2 MP JPEG", "2mp.jpg"),
     Photo("jpeg-90kb", "90 KB JPEG", "90kb.jpg"),
     Photo("jpeg-progressive", "24 MP JPEG, progressive", "24mp-progressive.jpg"),
@@ -192,6 +193,8 @@ _MAKERS: dict[str, Callable[[_Source], bytes | None]] = {
     "24mp.jpg": lambda source: _jpeg(source.photo("bird", (6000, 4000), 6.0), 92),
     "20mp-original.jpg": _as_it_came,
     "12mp-phone.jpg": _phone,
+    # As wide as the largest rendition twice: who decodes at half of it has nothing left to do, and it shows.
+    "3mp-2048.jpg": lambda source: _jpeg(source.photo("bird", (2048, 1365), 2.0), 92),
     "2mp.jpg": lambda source: _jpeg(source.photo("rain", (1632, 1224), 5.0), 92),
     "90kb.jpg": _about_90_kb,
     "24mp-progressive.jpg": lambda source: _jpeg(source.photo("bird", (6000, 4000), 6.0), 92, progressive=True),

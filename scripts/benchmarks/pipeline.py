@@ -29,7 +29,7 @@ def run(options: Options) -> Part:
         alone = [in_process(options.folder, photo, count // 4)]
         queued = burst(stage, photo, count, "queued", queue_first=True)
         alone.append(in_process(options.folder, photo, count // 4))
-        sent = burst(stage, photo, count, "sent", queue_first=False)
+        sent = burst(stage, photo, count // 2, "sent", queue_first=False)
         alone.append(in_process(options.folder, photo, count // 4))
     localstack, missing = against_localstack(statistics.median(ups["cold"]), options)
     return _part(latency, queued, sent, alone, ups, localstack, missing)

@@ -1,8 +1,8 @@
 """How near the pictures come to the best that could be made: PSNR and SSIM against a Lanczos of the full decode.
 
-Run as a program by the Python that has numpy. stdin: one JSON line {"photo", "outputs": {contender: folder}} for each
-photograph; stdout: one line {contender: {size: [psnr, ssim]}} each. Everything is compared in sRGB, with whatever
-profile a file carries applied; transparency is laid on grey.
+Run as a program by the Python that has numpy. stdin: JSON {"photo", "outputs": {contender: folder}} of a photograph;
+stdout: {contender: {size: [psnr, ssim]}}. Everything is compared in sRGB, with whatever profile a file carries
+applied; transparency is laid on grey.
 """
 
 from __future__ import annotations
@@ -155,8 +155,5 @@ def _resized(whole: Any, profile: bytes | None, size: tuple[int, int], box: tupl
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        job = json.loads(line)
-        told = scores(Path(job["photo"]), {name: Path(folder) for name, folder in job["outputs"].items()})
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
+    job = json.load(sys.stdin)
+    json.dump(scores(Path(job["photo"]), {name: Path(folder) for name, folder in job["outputs"].items()}), sys.stdout)

@@ -46,19 +46,26 @@ def ratios(photos: list[Photo], found: Findings) -> list[Ratio]:
     if found.download:
         alone, during, after = (statistics.median(found.download[way]) for way in ("alone", "during", "after"))
         detail = f"{during:.0f} ms against {alone:.0f} ms; one after the other, {after:.0f} ms"
+        if floor := floor_ms(found):
+            detail += f"; libjpeg-turbo and SHA-256 alone, without a network, {floor:.0f} ms"
         made.append(
             Ratio("download/jpeg-12mp", median_ratio(found.download["during"], found.download["alone"]), detail)
         )
     return made
 
 
+def floor_ms(found: Findings) -> float | None:
+    """CPU that the photo of the download takes in C alone, in milliseconds, where that was measured."""
+    samples = found.pinned.get("jpeg-12mp", {}).get("floor")
+    return median_cpu(samples) if samples else None
+
+
 def cpu_ratio(found: Findings, photo: str, peer: str) -> float | None:
-    """CPU of imgpipe over that of a peer, turn by turn."""
+    """CPU of imgpipe over that of a peer, in the turns that both took."""
     samples = found.pinned.get(photo, {})
-    if not samples.get("ours") or not samples.get(peer):
-        return None
-    turns = len(samples[peer])
-    return median_ratio([one.cpu_ms for one in samples["ours"][:turns]], [one.cpu_ms for one in samples[peer]])
+    ours, theirs = ({one.turn: one.cpu_ms for one in samples.get(key, [])} for key in ("ours", peer))
+    both = sorted(ours.keys() & theirs.keys())
+    return median_ratio([ours[turn] for turn in both], [theirs[turn] for turn in both]) if both else None
 
 
 def _against(photos: list[Photo], found: Findings, peer: str, wanted: Callable[[Photo], bool]) -> list[Ratio]:

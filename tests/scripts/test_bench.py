@@ -6,6 +6,7 @@ import json
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ def bench() -> Iterator[SimpleNamespace]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
         from benchmarks import __main__ as main
-        from benchmarks import charts, harness, report, results, targets, workers
+        from benchmarks import charts, harness, report, results, tables, targets, turns, workers
 
         yield SimpleNamespace(
             main=main,
@@ -27,6 +28,8 @@ def bench() -> Iterator[SimpleNamespace]:
             harness=harness,
             report=report,
             results=results,
+            tables=tables,
+            turns=turns,
             targets=targets,
             workers=workers,
         )
@@ -63,6 +66,23 @@ def test_a_ratio_is_the_median_of_the_quotients_of_each_turn(bench: SimpleNamesp
 def test_a_ratio_of_unequal_turns_is_refused(bench: SimpleNamespace) -> None:
     with pytest.raises(ValueError, match="argument 2"):
         bench.harness.median_ratio([1.0], [1.0, 2.0])
+
+
+def test_cheap_pictures_get_many_turns_and_dear_ones_few(bench: SimpleNamespace) -> None:
+    first = {"ours": 200, "sharp-expert": 300, "sharp-documented": 700, "vips": 300, "magick": 900, "floor": 150}
+    judged = ("floor", "ours", "sharp-expert", "sharp-documented")
+    made = bench.turns.turns(first, judged, 3000)
+    counts = {key: sum(key in who for who in made) for key in first}
+    assert counts == {"ours": 20, "sharp-expert": 10, "sharp-documented": 4, "vips": 3, "magick": 1, "floor": 20}
+    assert made[9] == ["floor", "ours", "sharp-expert", "sharp-documented"], "neighbours run one after the other"
+    assert "sharp-documented" in made[4], "few turns are spread over all"
+    assert bench.turns.turns({"ours": 200, "magick": 1001}, judged)[0] == ["ours"], "a long first turn is enough"
+    assert len(bench.turns.turns({"ours": 1, "sharp-expert": 1}, judged)) == bench.turns.MOST
+    assert len(bench.turns.turns({"ours": 9000, "sharp-expert": 9000}, judged)) == bench.turns.LEAST
+
+
+def test_nobody_to_compare_with_is_one_turn(bench: SimpleNamespace) -> None:
+    assert bench.turns.turns({"vips": 1.0}, ("ours",)) == [["vips"]]
 
 
 def test_functions_take_turns_and_the_first_turn_is_dropped(bench: SimpleNamespace) -> None:
@@ -121,6 +141,15 @@ def test_a_target_is_met_up_to_its_limit_and_missed_beyond_it(bench: SimpleNames
     assert not target.met_by(worse)
 
 
+def test_a_target_that_is_missed_by_little_shows_by_how_much(bench: SimpleNamespace) -> None:
+    target = bench.targets.TARGETS["jpeg-90kb/sharp-expert"]
+    assert [bench.targets.Judged(target, value, "").shown for value in (0.496, 0.502, 0.52)] == [
+        "0.50",
+        "0.502",
+        "0.52",
+    ]
+
+
 def test_a_target_that_nothing_was_measured_for_is_neither_met_nor_missed(bench: SimpleNamespace) -> None:
     judged = bench.targets.judge([], ["cli"])
     assert {one.verdict for one in judged} == {"not measured"}
@@ -143,8 +172,20 @@ def test_the_page_says_command_day_versions_and_every_target_beside_what_was_mea
     assert "| a\\|b | 71.2 |" in page
     assert "| sharp | 1.2.3 |" in page
     assert "ImageMagick is not here: no Debian." in page
+    assert "PNG photo: CPU / sharp expert: not measured. Most rows of a photograph" in page
     assert [path.name for path in written[1:]] == ["imaging-cpu.svg"]
     assert "(benchmarks/imaging-cpu.svg)" in page
+
+
+def test_a_target_that_is_met_needs_no_reason(bench: SimpleNamespace) -> None:
+    target = bench.targets.TARGETS["png-12mp/sharp-expert"]
+
+    def page(value: float) -> str:
+        report = replace(canned(bench), judged=[bench.targets.Judged(target, value, "")])
+        return "\n".join(bench.report.page(report))
+
+    assert f"{target.title}: missed. {target.why}" in page(2.0)
+    assert target.why not in page(0.5)
 
 
 def test_charts_of_an_earlier_run_are_taken_away(bench: SimpleNamespace, tmp_path: Path) -> None:
@@ -220,16 +261,33 @@ def test_a_folder_with_somebody_elses_files_is_left_alone(bench: SimpleNamespace
     assert mine.read_text() == "precious"
 
 
-def findings(bench: SimpleNamespace, **samples: list[float]) -> Any:
-    """CPU of a 12 MP JPEG, milliseconds of each turn by contender."""
-    taken = {key.replace("_", "-"): [bench.harness.Sample(ms, ms) for ms in turns] for key, turns in samples.items()}
+def findings(bench: SimpleNamespace, **samples: list[float | None]) -> Any:
+    """CPU of a 12 MP JPEG, milliseconds of each turn by contender; None where it did not take the turn."""
+    taken = {
+        key.replace("_", "-"): [bench.harness.Sample(ms, ms, turn=turn) for turn, ms in enumerate(all_of_it) if ms]
+        for key, all_of_it in samples.items()
+    }
     return bench.results.Findings(pinned={"jpeg-12mp": taken})
 
 
 def test_a_peer_with_fewer_turns_is_compared_with_the_same_turns_of_ours(bench: SimpleNamespace) -> None:
-    found = findings(bench, ours=[10, 10, 90, 90, 90], vips=[20, 20])
+    found = findings(bench, ours=[10, 90, 90, 10, 90], vips=[20, None, None, 20], magick=[None] * 5)
     assert bench.results.cpu_ratio(found, "jpeg-12mp", "vips") == 0.5
+    assert bench.results.cpu_ratio(found, "jpeg-12mp", "magick") is None
     assert bench.results.cpu_ratio(found, "jpeg-12mp", "opencv") is None
+
+
+def test_a_download_is_shown_beside_what_the_processor_takes_at_least(bench: SimpleNamespace) -> None:
+    found = findings(bench, ours=[110], floor=[90])
+    found.download = {"alone": [50.0], "during": [120.0], "after": [160.0]}
+    [ratio] = bench.results.ratios([], found)
+    assert (ratio.target, ratio.value) == ("download/jpeg-12mp", 2.4)
+    assert "without a network, 90 ms" in ratio.detail
+    assert bench.tables.download_table(found).rows[-1] == [
+        "libjpeg-turbo + SHA-256 in C, CPU, no network",
+        "90.0",
+        "1.80",
+    ]
 
 
 def test_the_loss_of_quality_is_the_largest_at_any_size_of_any_jpeg(bench: SimpleNamespace) -> None:

@@ -66,3 +66,22 @@ def test_a_localstack_that_runs_counts_with_the_seconds_of_its_start(
         [ratio], missing = bench.localstack.against_localstack(1.5, options)
         assert ratio.value == pytest.approx(value)
         assert missing == []
+
+
+@pytest.mark.parametrize(("runs", "said"), [(True, "6.0 s, its start not counted"), (False, "6.0 s")])
+def test_a_localstack_that_docker_starts_is_ended_and_one_that_runs_is_left(
+    bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runs: bool, said: str
+) -> None:
+    stopped: list[bool] = []
+
+    def stack(*, stop: bool) -> float:
+        stopped.append(stop)
+        return 6.0
+
+    monkeypatch.delenv("IMGPIPE_TEST_ENDPOINT", raising=False)
+    for name, value in (("_docker", lambda: True), ("_runs", lambda: runs), ("_stack", stack)):
+        monkeypatch.setattr(bench.localstack, name, value)
+    options = bench.harness.Options(quick=True, folder=tmp_path, progress=lambda _: None)
+    [ratio], _ = bench.localstack.against_localstack(1.5, options)
+    assert ratio.detail.endswith(f"against {said}")
+    assert stopped == [not runs]

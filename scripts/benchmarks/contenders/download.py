@@ -1,5 +1,6 @@
 """imgpipe and a photo that comes over the network: the arrival alone, then decoding during it, then after it.
 
+It is a busy worker: each way comes right after another photo, for a core that has just waited is slow at first.
 The network is a clock: bytes arrive at a steady rate from the first request on, whether or not somebody reads, as they
 do in the buffer of a socket. Arguments: the file, megabytes per second, turns. One JSON line: wall_ms by way, a list.
 """
@@ -60,6 +61,7 @@ if __name__ == "__main__":
     took: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(turns + 1):
         for way, run in WAYS.items():
+            work(photo, "jpeg")
             began = time.perf_counter()
             run(photo, rate)
             if turn:
