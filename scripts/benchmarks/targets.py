@@ -63,6 +63,11 @@ def _number(value: float, unit: str, more: int = 0) -> str:
     return f"{value:.{digits}f} {unit}".rstrip()
 
 
+_SMALL = (
+    "It is worst where the picture is small: everybody decodes all of it, and what is left is to resize a megapixel "
+    "with a Lanczos filter and to write four files."
+)
+
 _ALL = (
     Target("jpeg-24mp/sharp-expert", "imaging", "24 MP JPEG: CPU / sharp as an expert writes it", 0.80),
     Target("jpeg-12mp/sharp-expert", "imaging", "12 MP phone JPEG: CPU / sharp as an expert writes it", 0.75),
@@ -121,12 +126,6 @@ _ALL = (
     Target("help/python", "cli", "imgpipe --help / bare Python start", 8),
     Target("meta/python", "cli", "imgpipe meta KEY / bare Python start", 30),
 )
-
-_SMALL = (
-    "It is worst where the picture is small: everybody decodes all of it, and what is left is to resize a megapixel with "
-    "a Lanczos filter and to write four files."
-)
-
 TARGETS = {target.key: target for target in _ALL}
 """In the order in which they are shown."""
 

@@ -172,7 +172,7 @@ def test_the_page_says_command_day_versions_and_every_target_beside_what_was_mea
     assert "| a\\|b | 71.2 |" in page
     assert "| sharp | 1.2.3 |" in page
     assert "ImageMagick is not here: no Debian." in page
-    assert "PNG photo: CPU / sharp expert: not measured. Most rows of a photograph" in page
+    assert "PNG photo: CPU / sharp expert: not measured. Both unpack and hash" in page
     assert [path.name for path in written[1:]] == ["imaging-cpu.svg"]
     assert "(benchmarks/imaging-cpu.svg)" in page
 
