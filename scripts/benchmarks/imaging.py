@@ -20,7 +20,7 @@ from benchmarks import peers, results, tables
 from benchmarks.harness import BenchError, Options, Part, Sample, quiet_core
 from benchmarks.photos import LARGE, PHOTOS, WALLPAPERS, Photo, stamp
 from benchmarks.results import Findings
-from benchmarks.turns import BUDGET_MS, turns
+from benchmarks.turns import turns
 from benchmarks.workers import ROOT, Contender, Worker, all_contenders, peak_memory, running
 
 JUDGED = ("ours", "sharp-expert")
@@ -114,7 +114,7 @@ def _alone(
             samples = found.pinned[photo.key] = {key: [] for key in first}
             judged = JUDGED + JUDGED_BY_JPEG if photo.is_jpeg else JUDGED
             took = {key: sample.cpu_ms for key, sample in first.items()}
-            for turn, who in enumerate(turns(took, judged, 0 if options.quick else BUDGET_MS)):
+            for turn, who in enumerate(turns(took, judged, 0, 1) if options.quick else turns(took, judged)):
                 for key in who:
                     if sample := _turn(workers[key], photo, pictures, found):
                         samples[key].append(replace(sample, turn=turn))

@@ -9,24 +9,26 @@ BUDGET_MS = 2500.0
 LEAST, MOST = 3, 25
 
 OTHERS_MS = 1000.0
-"""The same for everybody else, of at most LEAST turns; what takes longer is not much quicker a second time."""
+"""The same for everybody else, of at most LEAST; what takes longer is not much quicker a second time."""
 
 OURS = "ours"
 NEIGHBOURS = ("floor", OURS, "sharp-expert", "sharp-documented", "pillow-thumbnail")
 """The order within a turn: what is compared most closely runs next to imgpipe, so that it meets the same machine."""
 
 
-def turns(first: Mapping[str, float], judged: Collection[str], budget: float = BUDGET_MS) -> list[list[str]]:
+def turns(
+    first: Mapping[str, float], judged: Collection[str], budget: float = BUDGET_MS, least: int = LEAST
+) -> list[list[str]]:
     """The contenders of each turn, in order. `first` holds the milliseconds of everybody's first turn.
 
-    A judged one takes as many as fit into `budget`, LEAST to MOST, spread over all; imgpipe takes every turn, so that
+    A judged one takes as many as fit into `budget`, `least` to MOST, spread over all; imgpipe takes every turn, so that
     each has its quotient; the others a few, not all in the same, or none where the first was long.
     """
-    counts = {key: min(MOST, max(LEAST, int(budget / max(1.0, first[key])))) for key in first if key in judged}
+    counts = {key: min(MOST, max(least, int(budget / max(1.0, first[key])))) for key in first if key in judged}
     total = max(counts.values(), default=1)
     counts[OURS] = total
     others = {
-        key: min(LEAST, total, int(OTHERS_MS / max(1.0, took))) for key, took in first.items() if key not in counts
+        key: min(least, total, int(OTHERS_MS / max(1.0, took))) for key, took in first.items() if key not in counts
     }
     made = []
     for turn in range(total):
