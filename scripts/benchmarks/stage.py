@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,11 +76,7 @@ class Stage:
         if not (proc / "self" / "stat").exists():
             return None
         engine = int(json.loads((self.home / NAME / "engine.json").read_text())["pid"])
-        workers = [
-            int(child)
-            for task in (proc / str(engine) / "task").iterdir()
-            for child in (task / "children").read_text().split()
-        ]
+        workers = children(engine)
         return Processes(
             engine_ms=_cpu_ms(engine),
             workers_ms=sum(map(_cpu_ms, workers)),
@@ -90,9 +86,27 @@ class Stage:
         )
 
 
+def children(parent: int) -> list[int]:
+    """The processes that `parent` started, whichever of its threads did; what ends while this looks is no longer one.
+
+    proc_pid_task_children(5) is no answer: its files go with the thread, and are complete only of a stopped process.
+    """
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if int(_stat(int(entry.name))[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) from the third on: the name before them may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def _cpu_ms(pid: int) -> float:
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return 1000 * (int(after_name[11]) + int(after_name[12])) / _TICKS
+    fields = _stat(pid)
+    return 1000 * (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _resident_mb(pid: int) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -42,6 +46,20 @@ def test_photos_go_through_one_by_one_and_at_once(bench: SimpleNamespace, tmp_pa
     assert alone.cpu_ms > 0
     assert {one.target for one in part.ratios} == {"burst/in-process", "latency/handler"} <= set(bench.targets.TARGETS)
     assert not (tmp_path / "pipeline").exists(), "nothing is left of the stage"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_workers_are_found_whose_thread_has_ended(bench: SimpleNamespace) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    thread = threading.Thread(
+        target=lambda: started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+    )
+    thread.start()
+    thread.join()
+    (worker,) = started
+    assert worker.pid in bench.stage.children(os.getpid())
+    worker.communicate()
+    assert worker.pid not in bench.stage.children(os.getpid())
 
 
 def test_without_a_localstack_there_is_a_reason(
