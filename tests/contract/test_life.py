@@ -71,15 +71,18 @@ def bundled(monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Any) -> None:
     monkeypatch.setattr(kind, "bundle", changed)
 
 
+SAID, SAYS = b"The bytes are not an image", b"These bytes are no image"
+
+
 def with_other_words(code: bytes) -> bytes:
-    """The code, saying "Ready indeed" where it says "Ready"."""
+    """The code, refusing what is no image in other words."""
     said, file = [], io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(code)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
         for one in old.infolist():
             data = old.read(one)
-            if one.filename == "image_pipeline/handler.py":
-                said.append(b'"Ready"' in data)
-                data = data.replace(b'"Ready"', b'"Ready indeed"')
+            if one.filename == "image_pipeline/record.py":
+                said.append(SAID in data)
+                data = data.replace(SAID, SAYS)
             new.writestr(one, data)
     assert said == [True]
     return file.getvalue()
@@ -89,12 +92,8 @@ def with_other_words(code: bytes) -> bytes:
 def test_changed_code_answers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     bundled(monkeypatch, stage, with_other_words)
     assert stage.must(stage.up())["outcome"] == "updated"
-    stage.ready("by-new-code.jpg", photo())
-
-    def says_so() -> bool:
-        return '"Ready indeed"' in stage.imgpipe("logs", "--json", "--key", "by-new-code.jpg").out
-
-    assert stage.soon(says_so)
+    (record,) = stage.must(stage.upload("by-new-code.jpg", b"text"), 3)["images"]
+    assert record["failure"]["reason"].startswith(SAYS.decode())
 
 
 @pytest.mark.promise("A failed update is explained, and the pipeline works on")
