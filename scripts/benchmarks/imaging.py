@@ -120,6 +120,8 @@ def _alone(
                         samples[key].append(replace(sample, turn=turn))
             for key, taken in samples.items():
                 taken.extend([] if taken else [first[key]])
+            if "ours" in first:
+                found.stages[photo.key] = workers["ours"].stages(photo, pictures, 1 if options.quick else 5)
     return versions
 
 

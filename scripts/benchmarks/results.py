@@ -14,13 +14,17 @@ from benchmarks.workers import Contender
 
 @dataclass
 class Findings:
-    """Everything measured, by picture and contender. `rate` is that of the simulated download, in MB/s."""
+    """Everything measured, by picture and contender; `stages` are imgpipe's, in milliseconds of CPU.
+
+    `rate` is that of the simulated download, in MB/s.
+    """
 
     pinned: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     free: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     sizes: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
     quality: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
     download: dict[str, list[float]] = field(default_factory=dict)
     rate: float = 80.0
     missing: list[str] = field(default_factory=list)
@@ -140,6 +144,8 @@ def measured(found: Findings) -> list[Measured]:
             extra = {f"bytes/{size}": float(length) for size, length in found.sizes[photo][key].items()}
             extra |= {f"psnr/{size}": score[0] for size, score in scores.items()}
             extra |= {f"ssim/{size}": score[1] for size, score in scores.items()}
+            if key == "ours":
+                extra |= {f"cpu_ms/{stage}": spent for stage, spent in found.stages.get(photo, {}).items()}
             made.append(
                 Measured(
                     key,

@@ -20,6 +20,7 @@ def all_tables(contenders: list[Contender], photos: list[Photo], pictures: Path,
         times_less(contenders, photos, found),
         cpu_table(contenders, photos, found),
         ratio_table(contenders, photos, found),
+        stages_table(photos, found),
         _wall_table(contenders, photos, found),
         _memory_table(contenders, photos, found),
         download_table(found),
@@ -67,6 +68,19 @@ def ratio_table(contenders: list[Contender], photos: list[Photo], found: Finding
         rows.append([photo.title, *(f"{value:.2f}" if value is not None else NOTHING for value in found_ratios)])
     note = "Below 1, imgpipe takes less. Medians of the quotients turn by turn."
     return Table("CPU of imgpipe / CPU of the peer", ["", *(one.title for one in others)], rows, note)
+
+
+def stages_table(photos: list[Photo], found: Findings) -> Table:
+    """The profile: what there would be to save."""
+    shown = [photo for photo in photos if found.stages.get(photo.key)]
+    names = list(found.stages[shown[0].key]) if shown else []
+    rows = []
+    for photo in shown:
+        spent = found.stages[photo.key]
+        together = sum(spent.values()) or 1
+        rows.append([photo.title, *(f"{spent[name]:.1f} ({100 * spent[name] / together:.0f} %)" for name in names)])
+    note = "By the clock of each thread, in turns of their own."
+    return Table("Where imgpipe's CPU goes, ms", ["", *names], rows, note)
 
 
 def _wall_table(contenders: list[Contender], photos: list[Photo], found: Findings) -> Table:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import sysconfig
@@ -78,6 +79,12 @@ class Worker:
         folder = str(save) if save else None
         told = self.answer(path=str(pictures / photo.file), form=photo.output, save=folder)
         return Sample(told["cpu_ms"], told["wall_ms"]), told.get("bytes", {})
+
+    def stages(self, photo: Photo, pictures: Path, times: int) -> dict[str, float]:
+        """Milliseconds of CPU by stage, each the median of so many turns."""
+        job = {"path": str(pictures / photo.file), "form": photo.output, "stages": True}
+        turns = [self.answer(**job)["stages"] for _ in range(times)]
+        return {stage: statistics.median(turn[stage] for turn in turns) for stage in turns[0]}
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

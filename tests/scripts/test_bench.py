@@ -326,6 +326,29 @@ def test_ours_makes_the_four_pictures_that_are_compared() -> None:
     assert all(data.startswith(b"\xff\xd8") for data in outputs.values())
 
 
+@pytest.mark.usefixtures("bench")
+def test_the_stages_of_a_picture_are_timed_and_nothing_stays_patched() -> None:
+    import pictures
+    from benchmarks.contenders import ours
+
+    from image_pipeline import encode, renditions
+
+    spent = ours.stages(pictures.saved(pictures.scene(1200, 900), "JPEG"), "jpeg")
+    assert tuple(spent) == ours.STAGES
+    assert all(spent[stage] > 0 for stage in ("decode", "resize", "encode"))
+    assert renditions.encode is encode.encode
+
+
+def test_the_profile_has_a_row_for_each_picture_with_the_share_of_each_stage(bench: SimpleNamespace) -> None:
+    from benchmarks.photos import PHOTOS
+
+    found = findings(bench, ours=[10.0])
+    assert bench.tables.stages_table(list(PHOTOS), found).rows == []
+    found.stages = {"jpeg-12mp": {"decode": 6.0, "resize": 2.0}}
+    [row] = bench.tables.stages_table(list(PHOTOS), found).rows
+    assert row[1:] == ["6.0 (75 %)", "2.0 (25 %)"]
+
+
 def test_a_worker_answers_jobs_and_says_what_it_could_not_do(bench: SimpleNamespace, tmp_path: Path) -> None:
     import pictures
 
@@ -336,5 +359,7 @@ def test_a_worker_answers_jobs_and_says_what_it_could_not_do(bench: SimpleNamesp
         told = workers["ours"].answer(path=str(tmp_path / "tiny.jpg"), form="jpeg", save=str(tmp_path))
         assert told["cpu_ms"] > 0
         assert (tmp_path / "128.jpeg").stat().st_size == told["bytes"]["128"]
+        told = workers["ours"].answer(path=str(tmp_path / "tiny.jpg"), form="jpeg", stages=True)
+        assert told["stages"]["encode"] > 0
         with pytest.raises(bench.harness.BenchError, match="imgpipe: RefusedError"):
             workers["ours"].answer(path=str(tmp_path / "bad.jpg"), form="jpeg")

@@ -1,9 +1,10 @@
 """The loop of a Python contender: one JSON line in, one JSON line out.
 
-A job is {"path", "form"} and optionally "save" (a folder for the outputs) or "memory" (true: report the peak instead).
+A job is {"path", "form"} and optionally "save" (a folder for the outputs), "memory" (true: report the peak instead) or
+"stages" (true: report the CPU of each stage instead, where the contender can tell).
 The bytes lie in memory before the clock starts. The answer holds cpu_ms (user and system time of all threads and
-children), wall_ms, and the size of each output in bytes; or memory_mb; or error. {"versions": true} is answered with
-the versions of what does the work.
+children), wall_ms, and the size of each output in bytes; or memory_mb; or stages, in ms; or error. {"versions": true}
+is answered with the versions of what does the work.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ def serve(
     *,
     prepare: Callable[[bytes], None] | None = None,
     work_on_file: Callable[[str, str], object] | None = None,
+    stages: Callable[[bytes, str], dict[str, float]] | None = None,
 ) -> None:
     """Answer jobs on stdin until it ends. `work` makes the outputs of a picture in the form "jpeg" or "webp".
 
     `prepare` sees the bytes of each file once, before any job with them and off the clock. `work_on_file` (path, form)
-    is how the contender would go about a file that need not be in memory; memory is measured with it.
+    is how the contender would go about a file that need not be in memory; memory is measured with it. `stages` does the
+    work once more, and says how many milliseconds of CPU each stage took.
     """
     loaded: dict[str, bytes] = {}
     for line in sys.stdin:
@@ -52,7 +55,10 @@ def serve(
                     loaded = {job["path"]: Path(job["path"]).read_bytes()}
                     if prepare:
                         prepare(loaded[job["path"]])
-                answer = _measured(loaded[job["path"]], job, work)
+                if stages and job.get("stages"):
+                    answer = {"stages": stages(loaded[job["path"]], job["form"])}
+                else:
+                    answer = _measured(loaded[job["path"]], job, work)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(answer) + "\n")
