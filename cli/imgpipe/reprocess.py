@@ -29,6 +29,8 @@ _ROWS_AT_ONCE = 200  # looked at before the table is asked again what became of 
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # before an entry that SQS had no capacity for is sent again
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _PAUSE_PER_IMAGE = 0.03, 1.0, 0.002
 
+_GONE = "the object is gone, and with it the record and all that was made of it"
+
 State = Literal["sent", "ready", "failed", "deleted", "timed_out", "not_sent"]
 
 
@@ -215,9 +217,14 @@ class Reprocessing:
         self._trouble = None
         try:
             found = catalog.rows(self._clients, self._names.table, list(self._pending))
+            unsure = []
             for key, one in self._pending.items():
-                if result := self._decide(one, found.get(key)):
+                record = found.get(key)
+                if record is None and one.image.revision is None:
+                    unsure.append(one)
+                elif result := self._decide(one, record):
                     decided.append(result)
+            decided += self._deleted(unsure)
         except Exception as error:
             if not is_remote(error):
                 raise
@@ -227,18 +234,21 @@ class Reprocessing:
         yield from decided
 
     def _decide(self, one: _Pending, record: ImageRecord | None) -> Result | None:
-        key = one.image.key
-        if record is not None:
-            # Whoever wrote the row anew looked at what S3 serves: this job, or that of a newer upload.
-            state = None if record.revision == one.image.revision else one.verdict.of(record)
-            return Result(key, state, record) if state else None
-        if one.image.revision is None:
+        if record is None:
+            return Result(one.image.key, "deleted", error=_GONE)
+        # Whoever wrote the row anew looked at what S3 serves: this job, or that of a newer upload.
+        state = None if record.revision == one.image.revision else one.verdict.of(record)
+        return Result(one.image.key, state, record) if state else None
+
+    def _deleted(self, unsure: Iterable[_Pending]) -> Iterator[Result]:
+        """Of images that never had a row, those that S3 has no more, as far as it says so at once: as in Waiter."""
+        for one in sorted(unsure, key=lambda one: one.look_at):
             if (now := time.monotonic()) < one.look_at:
-                return None
+                return
             one.look_at = now + 2
-            if serves(self._clients, self._names.input_bucket, key) is not None:
-                return None
-        return Result(key, "deleted", error="the object is gone, and with it the record and all that was made of it")
+            if serves(self._clients, self._names.input_bucket, one.image.key) is not None:
+                return
+            yield Result(one.image.key, "deleted", error=_GONE)
 
     def _give_up(self) -> Iterator[Result]:
         why = f"; the last look failed: {explain(self._trouble).message}" if self._trouble else ""

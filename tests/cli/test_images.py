@@ -81,6 +81,21 @@ class Stack:
         finally:
             events.unregister(name, fail)
 
+    @contextmanager
+    def counting(self, service: str, operation: str) -> Iterator[list[str]]:
+        """The keys that an operation is asked with."""
+        asked: list[str] = []
+
+        def note(params: dict[str, Any], **_: Any) -> None:
+            asked.append(params["Key"])
+
+        events, name = self.clients[service].meta.events, f"provide-client-params.{service}.{operation}"
+        events.register(name, note)
+        try:
+            yield asked
+        finally:
+            events.unregister(name, note)
+
     def after_upload(self, act: Callable[[str], None]) -> None:
         """Run `act` in another thread with the version of the photo, once S3 has one that was not there before."""
         before = self.version()
@@ -243,6 +258,30 @@ def test_one_object_that_cannot_be_looked_at_does_not_hold_up_the_others(stack: 
     stack.write("2")
     with stack.failing("s3", "HeadObject", "403"):
         assert [one.item.key for one in waiter.poll()] == [ITEM.key]
+
+
+def waiting_for_long(stack: Stack, *keys: str) -> images.Waiter:
+    waiter = images.Waiter(stack.clients, stack.bucket, stack.table)
+    for number, key in enumerate(keys):
+        (result,) = stack.upload(replace(ITEM, key=key), wait=False)
+        waiter.add(replace(ITEM, key=key), Sent(result.version_id, datetime.now(UTC)))
+        waiter.pending[key].look_at = time.monotonic() - 60 + number
+    return waiter
+
+
+def test_however_many_wait_for_their_turn_s3_is_asked_of_few(stack: Stack) -> None:
+    waiter = waiting_for_long(stack, *(f"{number}.jpg" for number in range(30)))
+    with stack.counting("s3", "HeadObject") as asked:
+        assert [*waiter.poll(), *waiter.poll()] == []
+    assert asked == ["0.jpg", "1.jpg"]
+
+
+def test_all_that_are_deleted_are_found_at_once_where_they_stand_first(stack: Stack) -> None:
+    waiter = waiting_for_long(stack, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    images.remove(stack.clients, stack.bucket, ["a.jpg", "b.jpg", "d.jpg"])
+    assert [one.item.key for one in waiter.poll()] == ["a.jpg", "b.jpg"]
+    assert [one.item.key for one in waiter.poll()] == ["d.jpg"]
+    assert list(waiter.pending) == ["c.jpg"]
 
 
 def test_an_image_in_transit_is_in_memory_only_while_it_is_sent(stack: Stack, tmp_path: Path) -> None:

@@ -177,6 +177,25 @@ def test_a_row_that_is_gone_ends_the_wait(stack: Stack) -> None:
     assert result.state == "deleted"
 
 
+def test_however_many_without_a_row_wait_for_their_turn_s3_is_asked_of_few(stack: Stack) -> None:
+    keys = [f"{number}.jpg" for number in range(30)]
+    for key in keys:
+        stack.clients["s3"].put_object(Bucket=stack.names.input_bucket, Key=key, Body=b"")
+    asked: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        asked.append(params["Key"])
+
+    events, name = stack.clients["s3"].meta.events, "provide-client-params.s3.HeadObject"
+    events.register(name, note)
+    try:
+        results = stack.run(*map(Image, keys), timeout=3)
+    finally:
+        events.unregister(name, note)
+    assert {one.state for one in results} == {"timed_out"}
+    assert 1 <= len(asked) == len(set(asked)) < 10
+
+
 def test_a_crash_that_may_pass_is_waited_for(stack: Stack) -> None:
     crash = Failure(code=Refusal.CRASHED, reason=Refusal.CRASHED.sentence)
     crashed = replace(RECORD, status=Status.FAILED, failure=crash, revision="crash")
