@@ -12,6 +12,8 @@ import shutil
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def main(arguments: list[str]) -> int:
     command = shlex.join(["./scripts/bench", *arguments])
     started = time.time()
     options = Options(quick=asked.quick, folder=folder, progress=lambda text: _progress(text, started))
+    _fetch(names, options)
     parts: list[Part] = []
     failures: list[Failure] = []
     for name in names:
@@ -94,6 +97,20 @@ def _prepare(folder: Path, *, fresh: bool) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
     return ""
+
+
+def _fetch(names: list[str], options: Options) -> None:
+    """Have all parts install and make what they lack, side by side: nothing is timed yet.
+
+    What a part cannot get, it finds out again when it runs, and reports it.
+    """
+
+    def fetch(name: str) -> None:
+        with suppress(Exception):
+            import_module(f"benchmarks.{name}").prepare(options)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        pool.map(fetch, names)
 
 
 def _run(name: str, options: Options) -> Part | Failure:

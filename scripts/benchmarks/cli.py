@@ -83,6 +83,11 @@ def tasks(endpoint: str) -> tuple[Task, ...]:
     )
 
 
+def prepare(options: Options) -> None:
+    """Install the other tools."""
+    _programs(options)
+
+
 def run(options: Options) -> Part:
     """Every task in turns: bare Python, imgpipe and the peers, on a stage of its own that holds a few images."""
     programs, missing = _programs(options)

@@ -34,6 +34,9 @@ from imgpipe.stack import pythons
 from imgpipe.stack.bundle import ARCHITECTURES, PYTHONS, LambdaBundle, lambda_bundle
 from imgpipe.stack.wheels import MACHINES
 
+_ARCHITECTURE = {machine: name for name, machine in MACHINES.items()}.get(platform.machine(), "")
+"""What Lambda calls this machine's; "" where it has no such."""
+
 PREFERRED = ("3.13", *(one for one in PYTHONS if one != "3.13"))
 OURS, NAIVE, NAIVE_COMPILED, RUNTIME_BOTO = (
     "imgpipe",
@@ -54,13 +57,18 @@ _ENVIRONMENT = {
 }
 
 
+def prepare(options: Options) -> None:
+    """Build the bundles, and install the common one."""
+    bundles, _ = _bundles(_ARCHITECTURE, _interpreter()[1], options)
+    _installed(options, bundles[_ARCHITECTURE])
+
+
 def run(options: Options) -> Part:
     """Start each contender in turns, and look at what the bundle imports and holds."""
     interpreter, python = _interpreter()
-    architecture = {machine: name for name, machine in MACHINES.items()}[platform.machine()]
-    bundles, missing = _bundles(architecture, python, options)
+    bundles, missing = _bundles(_ARCHITECTURE, python, options)
     folder = options.folder / "coldstart"
-    commands = _contenders(folder, bundles[architecture], interpreter.executable, options)
+    commands = _contenders(folder, bundles[_ARCHITECTURE], interpreter.executable, options)
     options.progress("coldstart: starting")
     samples = alternate_commands(commands, 3 if options.quick else 5, env=_ENVIRONMENT, cpu=quiet_core())
     cpu = {name: [one.cpu_ms for one in taken] for name, taken in samples.items()}
@@ -102,9 +110,9 @@ def run(options: Options) -> Part:
                 [("import and clients", {n: median_cpu(s) for n, s in samples.items()})],
             )
         ],
-        notes=_notes(bundles[architecture]),
+        notes=_notes(bundles[_ARCHITECTURE]),
         versions={"Python of the function": interpreter.version}
-        | {library.name: library.version for library in bundles[architecture].libraries},
+        | {library.name: library.version for library in bundles[_ARCHITECTURE].libraries},
         missing=missing,
         measured=[
             Measured(name, "coldstart", median_cpu(taken), median_wall(taken)) for name, taken in samples.items()

@@ -39,6 +39,12 @@ ALSO_QUALITY = ("png-alpha",)
 """Beside every JPEG, of which a target speaks; the other formats go the same way once they are decoded."""
 
 
+def prepare(options: Options) -> None:
+    """Make the pictures and install the peers, one after the other: they share an environment."""
+    _pictures(options)
+    all_contenders(options)
+
+
 def run(options: Options) -> Part:
     """Measure everything; a peer or a picture that cannot be had is named in the result."""
     pictures, origin = _pictures(options)

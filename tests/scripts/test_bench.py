@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import replace
@@ -246,6 +247,26 @@ def test_a_part_that_fails_is_reported_and_the_others_are_run(
     assert "imaging failed: No pictures at all" in out
     assert "Traceback" not in out
     assert "cost: A price." in out
+
+
+def test_what_parts_lack_is_fetched_side_by_side_and_what_cannot_be_is_left_to_them(
+    bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2, timeout=20)
+    fetched: list[str] = []
+
+    def part(name: str) -> Any:
+        def prepare(_: Any) -> None:
+            both.wait()
+            if name == "benchmarks.cli":
+                raise bench.harness.BenchError("no network")
+            fetched.append(name)
+
+        return SimpleNamespace() if name == "benchmarks.cost" else SimpleNamespace(prepare=prepare)
+
+    monkeypatch.setattr(bench.main, "import_module", part)
+    bench.main._fetch(["imaging", "cli", "cost"], None)
+    assert fetched == ["benchmarks.imaging"]
 
 
 def test_an_unknown_part_is_wrong_usage(bench: SimpleNamespace) -> None:
