@@ -22,7 +22,7 @@ from image_pipeline.geometry import covers
 from image_pipeline.guard import Sniffed
 from image_pipeline.record import Refusal, RefusedError
 from image_pipeline.resize import premultiply
-from image_pipeline.scans import ends_orderly, without_last_refinement
+from image_pipeline.scans import ends_orderly, spare_bits, without_refinements
 from image_pipeline.stream import BLOCK, Arriving
 
 _PLUGINS = {
@@ -156,8 +156,8 @@ def _draft(image: Any, data: bytes, wanted: tuple[int, int], arriving: Arriving 
         image.fp, image.decodermaxblock = arriving, BLOCK
         return scale
     image.decodermaxblock = len(data)  # one block: the whole file is in memory already
-    if scale >= 4 and "progressive" in image.info:
-        image.fp = BytesIO(without_last_refinement(data))
+    if scale > 1 and "progressive" in image.info:
+        image.fp = BytesIO(without_refinements(data, spare_bits(image.layer, image.quantization, scale)))
     return scale
 
 
