@@ -38,13 +38,14 @@ def test_photos_go_through_one_by_one_and_at_once(bench: SimpleNamespace, tmp_pa
         bursts = [bench.traffic.burst(stage, photo, 4, str(first), queue_first=first) for first in (True, False)]
         alone = bench.traffic.in_process(tmp_path, photo, 4)
         ups = {"cold": [1.0], "again": [0.5], "down": [1.0]}
-        part = bench.pipeline._part(latency, *bursts, [alone], ups, [], [])
+        part = bench.pipeline._part(latency, bursts[:1], bursts[1], [alone] * 3, ups, [], [])
 
     assert len(latency.handler) == len(latency.visible) == 2
     assert all(one.photos == 4 and one.rate > 0 for one in bursts)
     assert alone.rate > 0
     assert alone.cpu_ms > 0
     assert {one.target for one in part.ratios} == {"burst/in-process", "latency/handler"} <= set(bench.targets.TARGETS)
+    assert part.ratios[0].value == pytest.approx(bursts[0].rate / alone.rate)
     assert not (tmp_path / "pipeline").exists(), "nothing is left of the stage"
 
 
