@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from image_pipeline.buffers import BYTES, image_over
+from image_pipeline.buffers import BYTES, buffer_of, image_over
 
 BLOCK = 65_535
 """Bytes of a stored block at most."""
@@ -46,7 +46,7 @@ def stored(piece: bytes) -> Iterator[bytes]:
 
 def room(size: tuple[int, int], mode: str) -> mmap:
     """Memory for the pixels of a picture, and of the row above it."""
-    return mmap(-1, (size[1] + 1) * size[0] * BYTES[mode])
+    return buffer_of((size[1] + 1) * size[0] * BYTES[mode])
 
 
 def unfiltered(

@@ -8,7 +8,6 @@ test when the first WebP comes; else Pillow does the work.
 from __future__ import annotations
 
 import ctypes
-import mmap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import PIL
 from PIL import Image
 
-from image_pipeline.buffers import image_over
+from image_pipeline.buffers import buffer_of, image_over
 
 _ABI = 0x0209
 """WEBP_DECODER_ABI_VERSION of libwebp 1.x: the library refuses another major version than its own."""
@@ -109,7 +108,7 @@ def _decode(library: Any, data: bytes, size: tuple[int, int], wanted: tuple[int,
         config.options.use_scaling = 1
         config.options.scaled_width, config.options.scaled_height = size
     width, height = size
-    buffer = mmap.mmap(-1, 4 * width * height)  # untouched pages cost nothing, unlike those of a bytearray
+    buffer = buffer_of(4 * width * height)
     output = config.output
     output.colorspace, output.is_external_memory = _RGBA, 1
     pixels = (ctypes.c_char * len(buffer)).from_buffer(buffer)
