@@ -59,40 +59,15 @@ def _part(
     localstack: list[Ratio],
     missing: list[str],
 ) -> Part:
-    rate, alone_ms = (statistics.median(getattr(one, name) for one in alone) for name in ("rate", "cpu_ms"))
-    # Each against what was done right before and right after: the speed of a core is not the same a minute later.
-    shares = [
-        one.rate / statistics.mean((before.rate, after.rate))
-        for one, (before, after) in zip([*queued, sent], pairwise(alone), strict=True)
-    ]
-    share, at_once = statistics.median(shares[:-1]), statistics.median(one.rate for one in queued)
+    rate = statistics.median(one.rate for one in alone)
+    shares, at_once = _shares([*queued, sent], alone), statistics.median(one.rate for one in queued)
     handler, visible = statistics.median(latency.handler), statistics.median(latency.visible)
     up, again, down = (statistics.median(ups[name]) for name in ("cold", "again", "down"))
     return Part(
         name="pipeline",
         tables=[
-            Table(
-                "One 12 MP photo after the other, ms",
-                ["", "p50", "p95"],
-                [
-                    ["the handler's own work", *_milliseconds(latency.handler)],
-                    ["upload returned → READY seen", *_milliseconds(latency.visible)],
-                ],
-                f"{len(latency.visible)} photos, sent and waited for as `imgpipe upload` does it. The handler's work "
-                "is what the row says (`timings_ms.total`): GET, decode, resize, encode, PUT.",
-            ),
-            Table(
-                "12 MP photos at once",
-                ["", "photos", "images/s", "of the in-process rate", "CPU ms an image: engine", "workers", "sender"],
-                [
-                    ["made in-process", "", f"{rate:.1f}", "", "", f"{alone_ms:.0f}", ""],
-                    *(_row("all in the queue before", *one) for one in zip(queued, shares[:-1], strict=True)),
-                    _row("sent meanwhile, on the same cores", sent, shares[-1]),
-                ],
-                f"In-process: {WORKERS} processes, as many as the engine has workers, that do nothing but hash and "
-                "render, before, between and after; the rate is the median, and each share is of what was done right "
-                "before and right after. From the first event, or the first upload, to the last READY seen.",
-            ),
+            _one_by_one(latency),
+            _at_once(queued, sent, alone, shares),
             Table(
                 "imgpipe up and down, s",
                 ["up, nothing there", "up, nothing changed", "down"],
@@ -102,7 +77,7 @@ def _part(
             *_memory(sent),
         ],
         ratios=[
-            Ratio("burst/in-process", share, f"{at_once:.1f} images/s against {rate:.1f}"),
+            Ratio("burst/in-process", statistics.median(shares[:-1]), f"{at_once:.1f} images/s against {rate:.1f}"),
             Ratio("latency/handler", visible / handler, f"{visible:.0f} ms against {handler:.0f} ms"),
             *localstack,
         ],
@@ -123,6 +98,46 @@ def _part(
             Measured("imgpipe", "one 12 MP photo", wall_ms=visible, extra={"handler_ms": handler}),
             Measured("imgpipe", "12 MP photos at once", extra={"images_per_second": at_once, "in_process": rate}),
         ],
+    )
+
+
+def _shares(bursts: list[Burst], alone: list[Alone]) -> list[float]:
+    """Of each burst, its rate by that of what was made in-process right before and right after it.
+
+    The speed of a core is not the same a minute later.
+    """
+    return [
+        one.rate / statistics.mean((before.rate, after.rate))
+        for one, (before, after) in zip(bursts, pairwise(alone), strict=True)
+    ]
+
+
+def _one_by_one(latency: Latency) -> Table:
+    return Table(
+        "One 12 MP photo after the other, ms",
+        ["", "p50", "p95"],
+        [
+            ["the handler's own work", *_milliseconds(latency.handler)],
+            ["upload returned → READY seen", *_milliseconds(latency.visible)],
+        ],
+        f"{len(latency.visible)} photos, sent and waited for as `imgpipe upload` does it. The handler's work "
+        "is what the row says (`timings_ms.total`): GET, decode, resize, encode, PUT.",
+    )
+
+
+def _at_once(queued: list[Burst], sent: Burst, alone: list[Alone], shares: list[float]) -> Table:
+    rate, alone_ms = (statistics.median(getattr(one, name) for one in alone) for name in ("rate", "cpu_ms"))
+    titles = [*("all in the queue before" for _ in queued), "sent meanwhile, on the same cores"]
+    return Table(
+        "12 MP photos at once",
+        ["", "photos", "images/s", "of the in-process rate", "CPU ms an image: engine", "workers", "sender"],
+        [
+            ["made in-process", "", f"{rate:.1f}", "", "", f"{alone_ms:.0f}", ""],
+            *(_row(*one) for one in zip(titles, [*queued, sent], shares, strict=True)),
+        ],
+        f"In-process: {WORKERS} processes, as many as the engine has workers, that do nothing but hash and "
+        "render, before, between and after; the rate is the median, and each share is of what was done right "
+        "before and right after. From the first event, or the first upload, to the last READY seen.",
     )
 
 

@@ -49,6 +49,12 @@ def test_photos_go_through_one_by_one_and_at_once(bench: SimpleNamespace, tmp_pa
     assert not (tmp_path / "pipeline").exists(), "nothing is left of the stage"
 
 
+def test_a_burst_is_judged_by_what_was_done_right_before_and_right_after_it(bench: SimpleNamespace) -> None:
+    bursts = [bench.traffic.Burst(count, 1.0, 0.0, None, None) for count in (6, 9, 2)]
+    alone = [bench.traffic.Alone(rate, 0.0) for rate in (8.0, 12.0, 6.0, 2.0)]
+    assert bench.pipeline._shares(bursts, alone) == pytest.approx([0.6, 1.0, 0.5])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_workers_are_found_whose_thread_has_ended(bench: SimpleNamespace) -> None:
     started: list[subprocess.Popen[bytes]] = []
