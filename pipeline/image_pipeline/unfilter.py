@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.util import find_spec
-from mmap import mmap
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,18 @@ from image_pipeline.buffers import BYTES, buffer_of, image_over
 BLOCK = 65_535
 """Bytes of a stored block at most."""
 
+_BLOCK_HEAD = 5
+"""Bytes before its own: its kind, its length, and that length inverted."""
+
+_HEAD = 43
+"""Bytes of a file before the first block: signature, IHDR, the head of IDAT, the head of zlib's stream."""
+
 _IGNORE_ADLER, _CRC_USE = 1, 2  # SPNG_CTX_IGNORE_ADLER32, SPNG_CRC_USE
-MODES = {"L": (0, 64), "RGB": (2, 1), "RGBA": (6, 1)}
-"""What comes out: PNG's colour type, and the format to decode to, SPNG_FMT_G8 or SPNG_FMT_RGBA8."""
+_AS_THEY_ARE = 256
+"""SPNG_FMT_PNG: the pixels as the file has them. Pillow widens RGB to four bytes in half of libspng's time."""
+
+MODES = {"L": 0, "RGB": 2, "RGBA": 6}
+"""What comes out, a byte for each letter, and PNG's colour type of it."""
 
 _ROWS = bytes.fromhex("00 10f07f 8020c0 01 05fb33 f01107 02 407fff 018010 03 22cc44 90fe31 04 0780f9 6133d5")
 """Two pixels of RGB in five rows, one for each filter, and what they are without."""
@@ -40,43 +49,82 @@ def stored(piece: bytes) -> Iterator[bytes]:
     """Bytes as blocks of a deflate stream that are not packed."""
     for start in range(0, len(piece), BLOCK):
         block = piece[start : start + BLOCK]
-        yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF)
+        yield _block_head(len(block))
         yield block
 
 
-def room(size: tuple[int, int], mode: str) -> mmap:
-    """Memory for the pixels of a picture, and of the row above it."""
-    return buffer_of((size[1] + 1) * size[0] * BYTES[mode])
+def _block_head(length: int) -> bytes:
+    return struct.pack("<BHH", 0, length, length ^ 0xFFFF)
 
 
-def unfiltered(
-    library: Any, buffer: mmap, size: tuple[int, int], mode: str, above: bytes, rows: Iterable[bytes]
-) -> Image.Image:
-    """The picture that `rows` are, over `buffer`, which was made by room(); its mode is L, RGB or RGBA.
+class Bands:
+    """The pixels of one picture from its filtered rows, band after band, in memory that all bands share.
 
-    `rows` are the bytes of all rows, each behind the number of its filter, in pieces of any size; `above` are the
-    pixels of the row above them, black for the first. Raises FilterError where there are too few, or no such filter.
+    `most` are the rows of the largest band; the mode is L, RGB or RGBA.
     """
-    kind, form = MODES[mode]
-    blocks = [b"\x78\x01", *stored(b"\0" + above)]
-    for piece in rows:
-        blocks += stored(piece)
-    header = struct.pack(">I4sIIBB7x", 13, b"IHDR", size[0], size[1] + 1, 8, kind)
-    # None of the sums in it is right, for none is looked at.
-    file = b"".join(
-        (b"\x89PNG\r\n\x1a\n", header, struct.pack(">I4s", sum(map(len, blocks)), b"IDAT"), *blocks, bytes(4))
-    )
-    pixels = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-    context = library.spng_ctx_new(_IGNORE_ADLER)
-    try:
-        library.spng_set_crc_action(context, _CRC_USE, _CRC_USE)
-        library.spng_set_png_buffer(context, file, len(file))
-        status = library.spng_decode_image(context, pixels, (size[1] + 1) * size[0] * BYTES[mode], form, 0)
-    finally:
-        library.spng_ctx_free(context)
-    if status:
-        raise FilterError(f"libspng ended with status {status}.")
-    return image_over(buffer, size, mode, size[0] * BYTES[mode])
+
+    def __init__(self, library: Any, width: int, most: int, mode: str) -> None:
+        self._library, self._width, self._mode = library, width, mode
+        self._row = width * len(mode)
+        self._above = bytes(self._row)
+        stream = (most + 1) * (1 + self._row)
+        self._file = buffer_of(_HEAD + stream + _BLOCK_HEAD * (stream // BLOCK + 1) + 4)
+        self._pixels = buffer_of((most + 1) * self._row)
+        self._made = buffer_of(most * width * BYTES[mode])
+
+    def band(self, count: int, rows: Iterable[bytes]) -> Image.Image:
+        """The next `count` rows as a picture, until the next one is asked for.
+
+        `rows` are their bytes, each row behind the number of its filter, in pieces of any size. Raises FilterError
+        where they are too few or too many, or there is no such filter.
+        """
+        length = self._write(count, rows)
+        file, pixels = ((ctypes.c_char * len(one)).from_buffer(one) for one in (self._file, self._pixels))
+        context = self._library.spng_ctx_new(_IGNORE_ADLER)
+        try:
+            self._library.spng_set_crc_action(context, _CRC_USE, _CRC_USE)
+            self._library.spng_set_png_buffer(context, file, length)
+            status = self._library.spng_decode_image(context, pixels, (count + 1) * self._row, _AS_THEY_ARE, 0)
+        finally:
+            self._library.spng_ctx_free(context)
+        if status:
+            raise FilterError(f"libspng ended with status {status}.")
+        made = memoryview(self._pixels)[self._row : (count + 1) * self._row]
+        self._above = bytes(made[-self._row :])
+        image = image_over(self._made, (self._width, count), self._mode)
+        image.frombytes(made)
+        return image
+
+    def _write(self, count: int, rows: Iterable[bytes]) -> int:
+        """The PNG that libspng gets, of the row above and of `rows`: how long it is.
+
+        None of the sums in it is right, for none is looked at.
+        """
+        size = (count + 1) * (1 + self._row)
+        starts = range(0, size, BLOCK)
+        struct.pack_into(
+            *(">8sI4sIIBB7xI4s2s", self._file, 0, b"\x89PNG\r\n\x1a\n", 13, b"IHDR", self._width, count + 1, 8),
+            *(MODES[self._mode], 2 + size + _BLOCK_HEAD * len(starts), b"IDAT", b"\x78\x01"),
+        )
+        for number, start in enumerate(starts):
+            place = _HEAD + start + _BLOCK_HEAD * number
+            self._file[place : place + _BLOCK_HEAD] = _block_head(min(BLOCK, size - start))
+        at = 0
+        for piece in chain((b"\0", self._above), rows):
+            if at + len(piece) > size:
+                raise FilterError("There are more rows than were asked for.")
+            left = memoryview(piece)
+            while left:
+                blocks, within = divmod(at, BLOCK)
+                part = left[: BLOCK - within]
+                place = _HEAD + at + _BLOCK_HEAD * (blocks + 1)
+                self._file[place : place + len(part)] = part
+                at, left = at + len(part), left[len(part) :]
+        if at < size:
+            raise FilterError("Rows are missing.")
+        end = _HEAD + size + _BLOCK_HEAD * len(starts)
+        self._file[end : end + 4] = bytes(4)
+        return end + 4
 
 
 @lru_cache(maxsize=1)
@@ -93,12 +141,12 @@ def libspng() -> Any:
         library.spng_ctx_free.restype = None
         library.spng_ctx_free.argtypes = (ctypes.c_void_p,)
         library.spng_set_crc_action.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
-        library.spng_set_png_buffer.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+        library.spng_set_png_buffer.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
         library.spng_decode_image.argtypes = (
             *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t),
             *(ctypes.c_int, ctypes.c_int),
         )
-        image = unfiltered(library, room((2, 5), "RGB"), (2, 5), "RGB", bytes(6), (_ROWS,))
+        image = Bands(library, 2, 5, "RGB").band(5, (_ROWS,))
     except (OSError, AttributeError, FilterError):
         return None
     return library if image.tobytes() == _PIXELS else None

@@ -83,9 +83,9 @@ def test_every_filter_in_every_mode_gives_the_pixels_that_pillow_gives(
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_libspng_unfilters_what_is_made_in_bands(kind: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     data, bands = made((40, 30), kind, Random(3)), list[int]()
-    original = png.unfiltered
+    original = unfilter.Bands.band
     monkeypatch.setattr(png, "_BAND", 400)
-    monkeypatch.setattr(png, "unfiltered", lambda *given: bands.append(given[2][1]) or original(*given))
+    monkeypatch.setattr(unfilter.Bands, "band", lambda *given: bands.append(given[1]) or original(*given))
     verdict(data)
     assert sum(bands) == (30 if kind in ((0, 8), (2, 8), (6, 8), (2, 16), (6, 16)) else 0)
     assert not bands or len(bands) > 1
@@ -128,6 +128,31 @@ def test_libspng_is_used_only_where_it_is_right(monkeypatch: pytest.MonkeyPatch,
     with monkeypatch.context() as patch:
         patch.setattr(unfilter, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
         assert found() is None
+
+
+@given(st.sampled_from(sorted(unfilter.MODES)), st.integers(1, 400), st.lists(st.integers(1, 60), min_size=1))
+def test_bands_of_any_height_in_pieces_of_any_size_are_the_pixels_of_the_whole(
+    mode: str, width: int, heights: list[int]
+) -> None:
+    chance = Random(repr((mode, width, heights)))
+    row = 1 + width * len(mode)
+    rows = [bytes([chance.randrange(5)]) + chance.randbytes(row - 1) for _ in range(sum(heights))]
+    whole = unfilter.Bands(unfilter.libspng(), width, len(rows), mode).band(len(rows), rows)
+    bands, made = unfilter.Bands(unfilter.libspng(), width, max(heights), mode), b""
+    for height in heights:
+        data = b"".join(rows[:height])
+        del rows[:height]
+        size = chance.choice([1, 7, row, unfilter.BLOCK, len(data)]) + len(data) // 50
+        made += bands.band(height, (data[at : at + size] for at in range(0, len(data), size))).tobytes()
+    assert made == whole.tobytes()
+
+
+@pytest.mark.parametrize(("given_rows", "words"), [(2, "Rows are missing"), (4, "more rows than"), (0, "missing")])
+def test_no_rows_are_made_up_and_none_are_lost(given_rows: int, words: str) -> None:
+    bands = unfilter.Bands(unfilter.libspng(), 50, 3, "RGB")
+    bands.band(3, [bytes(151)] * 3)
+    with pytest.raises(unfilter.FilterError, match=words):
+        bands.band(3, [bytes(151)] * given_rows)
 
 
 def test_numpy_is_not_imported() -> None:
