@@ -16,6 +16,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": _value("/proc/cpuinfo", "model name", ":") or platform.processor() or platform.machine(),
         "instructions for SHA-256": next((flag for flag in ("sha_ni", "sha2") if flag in flags), "none named"),
+        "widest vectors": next((flag for flag in ("avx512f", "avx2", "asimd") if flag in flags), "none named"),
         "hashlib.sha256": f"{sha256_rate():.0f} MB/s",
         "cores": str(os.cpu_count()),
         "architecture": platform.machine(),
