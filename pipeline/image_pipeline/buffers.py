@@ -29,12 +29,12 @@ def buffer_of(size: int) -> mmap.mmap:
     return buffer
 
 
-def image_over(buffer: mmap.mmap, size: tuple[int, int], mode: str, offset: int = 0) -> Image.Image:
-    """The image whose pixels are the bytes of `buffer` from `offset` on, row by row, BYTES of its mode each.
+def image_over(buffer: mmap.mmap, size: tuple[int, int], mode: str) -> Image.Image:
+    """The image whose pixels are the bytes of `buffer`, row by row, BYTES of its mode each.
 
     Whoever writes into the buffer changes the image. Pillow's own frombuffer() would copy RGB.
     """
-    core = Image.core.map_buffer(buffer, size, "raw", offset, (mode, 0, 1))  # type: ignore[attr-defined]
+    core = Image.core.map_buffer(buffer, size, "raw", 0, (mode, 0, 1))  # type: ignore[attr-defined]
     image = Image.Image()._new(core)
     image.readonly = 0
     return image

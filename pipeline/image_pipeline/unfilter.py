@@ -73,7 +73,7 @@ class Bands:
         self._made = buffer_of(most * width * BYTES[mode])
 
     def band(self, count: int, rows: Iterable[bytes]) -> Image.Image:
-        """The next `count` rows as a picture, until the next one is asked for.
+        """The next `count` rows, `most` at most, as a picture that is overwritten when the next band is asked for.
 
         `rows` are their bytes, each row behind the number of its filter, in pieces of any size. Raises FilterError
         where they are too few or too many, or there is no such filter.
@@ -84,7 +84,7 @@ class Bands:
         try:
             self._library.spng_set_crc_action(context, _CRC_USE, _CRC_USE)
             self._library.spng_set_png_buffer(context, file, length)
-            status = self._library.spng_decode_image(context, pixels, (count + 1) * self._row, _AS_THEY_ARE, 0)
+            status = self._library.spng_decode_image(context, pixels, len(self._pixels), _AS_THEY_ARE, 0)
         finally:
             self._library.spng_ctx_free(context)
         if status:
