@@ -68,6 +68,8 @@ _SMALL = (
     "libjpeg-turbo's work at both ends, and a Lanczos filter over a megapixel, by SIMD instructions already."
 )
 
+_BESIDES = "What sharp adds to that depends on the processor more than what imgpipe adds."
+
 _ALL = (
     Target(
         "jpeg-24mp/sharp-expert",
@@ -75,15 +77,14 @@ _ALL = (
         "24 MP JPEG: CPU / sharp as an expert writes it",
         0.80,
         why="Both decode and hash for the most part: libjpeg-turbo and SHA-256 alone, in C, take three quarters of "
-        "what sharp takes. What sharp adds to that depends on the processor more than what imgpipe adds.",
+        f"what sharp takes. {_BESIDES}",
     ),
     Target(
         "jpeg-12mp/sharp-expert",
         "imaging",
         "12 MP phone JPEG: CPU / sharp as an expert writes it",
         0.75,
-        why="libjpeg-turbo and SHA-256 alone, in C, take three fifths to two thirds of what sharp takes. What sharp "
-        "adds to that depends on the processor more than what imgpipe adds.",
+        why=f"libjpeg-turbo and SHA-256 alone, in C, take three fifths to two thirds of what sharp takes. {_BESIDES}",
     ),
     Target("jpeg-2mp/sharp-expert", "imaging", "2 MP JPEG: CPU / sharp as an expert writes it", 0.65, why=_SMALL),
     Target("jpeg-90kb/sharp-expert", "imaging", "90 KB JPEG: CPU / sharp as an expert writes it", 0.50, why=_SMALL),
